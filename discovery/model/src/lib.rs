@@ -1,0 +1,1 @@
+//! Services, endpoints and sets of endpoints.

@@ -1,0 +1,1 @@
+//! The configuration language of Portcullis as types, with every error at its place.

@@ -1,0 +1,1 @@
+//! The plugins every Portcullis binary carries.

@@ -1,0 +1,1 @@
+//! What a Portcullis plugin is written against.

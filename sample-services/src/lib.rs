@@ -1,0 +1,1 @@
+//! Four small services behind the gateway: user, product, order, payment.
