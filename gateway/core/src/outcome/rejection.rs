@@ -1,0 +1,307 @@
+//! Why we said no: the closed list of reasons for which the gateway itself refuses a request.
+//!
+//! Decides status, slug and wording of each. Never retried, never covered by a fallback.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+
+use super::{Answer, Blame, ProxyError};
+
+/// The methods named in `Allow` when a method is refused on every resource (RFC 9110 §15.5.6 demands the field).
+const ALLOWED_SOMEWHERE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// How long a client is asked to stay away from a node that is going down, in whole seconds.
+const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The gateway refused the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request has no single interpretation; `reason` says which rule it broke. 400.
+    Malformed {
+        /// Which rule, in lower case, from a fixed list.
+        reason: &'static str,
+    },
+    /// The request line is longer than allowed. 414.
+    UriTooLong,
+    /// The head has too many bytes or too many fields. 431.
+    HeadTooLarge,
+    /// The head or the body did not arrive in time. 408.
+    RequestTimeout,
+    /// The body is longer than the route's `max_body`. 413.
+    BodyTooLarge,
+    /// `Expect` asks for something other than `100-continue`. 417.
+    ExpectationFailed,
+    /// `CONNECT`: the gateway is no forward proxy. 405.
+    ConnectRefused,
+    /// `TRACE` would show a client the fields that the gateway adds. 405.
+    TraceRefused,
+    /// A version other than HTTP/1.0, 1.1 or 2. 505.
+    VersionRefused,
+    /// No route matches. 404.
+    NoRoute,
+    /// A route matches the path but not the method. 405.
+    MethodNotAllowed {
+        /// Every method some route would take for this path.
+        allow: Vec<Method>,
+    },
+    /// The host of the request is not one this connection may ask for (SNI ≠ Host). 421.
+    Misdirected,
+    /// Our own `Via` entry is already in the request. 508.
+    Loop,
+    /// No credential, or one that does not hold. 401.
+    Unauthenticated {
+        /// Why, for the log and the detail; never contains the credential.
+        reason: &'static str,
+        /// The value of `WWW-Authenticate`.
+        challenge: Option<HeaderValue>,
+    },
+    /// The identity is known and may not do this. 403.
+    Forbidden {
+        /// Why, from a fixed list.
+        reason: &'static str,
+    },
+    /// A rate limit is used up. 429.
+    Limited {
+        /// The limit's name in the configuration.
+        policy: Arc<str>,
+        /// When a next try can succeed.
+        retry_after: Duration,
+    },
+    /// The gateway itself has no room: connections, exchanges or memory. 503.
+    Overloaded {
+        /// When a next try is welcome.
+        retry_after: Duration,
+    },
+    /// The node is going down and takes no new exchange. 503.
+    Draining,
+    /// A plugin failed and its route says `failure: deny`. 500.
+    PluginFault {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+    },
+}
+
+impl Rejection {
+    /// The stable slug: problem `code`, log field, metric label.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed_request",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::ConnectRefused => "connect_refused",
+            Self::TraceRefused => "trace_refused",
+            Self::VersionRefused => "version_refused",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Misdirected => "misdirected",
+            Self::Loop => "loop",
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Limited { .. } => "rate_limited",
+            Self::Overloaded { .. } => "gateway_overloaded",
+            Self::Draining => "draining",
+            Self::PluginFault { .. } => "plugin_fault",
+        }
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
+            Self::ConnectRefused | Self::TraceRefused | Self::MethodNotAllowed { .. } => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
+            Self::VersionRefused => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded { .. } | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::PluginFault { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Who has to change something.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::Malformed { .. }
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::ExpectationFailed
+            | Self::ConnectRefused
+            | Self::TraceRefused
+            | Self::VersionRefused
+            | Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::Misdirected
+            | Self::Unauthenticated { .. }
+            | Self::Forbidden { .. }
+            | Self::Limited { .. } => Blame::Client,
+            Self::Loop | Self::Overloaded { .. } | Self::Draining | Self::PluginFault { .. } => {
+                Blame::Gateway
+            }
+        }
+    }
+
+    /// Whether an HTTP/1 connection must be closed after the answer.
+    ///
+    /// True where the bytes that follow may not be the next request: a message that was not understood,
+    /// a body that is still on its way, a peer that is too slow, a node that is going down.
+    #[must_use]
+    pub const fn closes_connection(&self) -> bool {
+        match self {
+            Self::Malformed { .. }
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::ExpectationFailed
+            | Self::ConnectRefused
+            | Self::VersionRefused
+            | Self::Draining => true,
+            Self::TraceRefused
+            | Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::Misdirected
+            | Self::Loop
+            | Self::Unauthenticated { .. }
+            | Self::Forbidden { .. }
+            | Self::Limited { .. }
+            | Self::Overloaded { .. }
+            | Self::PluginFault { .. } => false,
+        }
+    }
+
+    /// The whole answer.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let mut answer = Answer::new(self.status(), self.code(), self.detail());
+        answer.proxy_status = Some(self.proxy_error());
+        answer.retry_after = self.retry_after();
+        answer.headers.extend(self.field());
+        answer
+    }
+
+    /// When a next try can succeed, where we know.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited { retry_after, .. } | Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::Draining => Some(DRAINING_RETRY_AFTER),
+            Self::Malformed { .. }
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::ExpectationFailed
+            | Self::ConnectRefused
+            | Self::TraceRefused
+            | Self::VersionRefused
+            | Self::NoRoute
+            | Self::MethodNotAllowed { .. }
+            | Self::Misdirected
+            | Self::Loop
+            | Self::Unauthenticated { .. }
+            | Self::Forbidden { .. }
+            | Self::PluginFault { .. } => None,
+        }
+    }
+
+    fn proxy_error(&self) -> ProxyError {
+        match self {
+            Self::Malformed { .. }
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::ExpectationFailed
+            | Self::ConnectRefused
+            | Self::TraceRefused
+            | Self::VersionRefused
+            | Self::MethodNotAllowed { .. }
+            | Self::Misdirected => ProxyError::HttpRequestError,
+            Self::NoRoute => ProxyError::DestinationNotFound,
+            Self::Loop => ProxyError::ProxyLoopDetected,
+            Self::Unauthenticated { .. } | Self::Forbidden { .. } | Self::Limited { .. } => {
+                ProxyError::HttpRequestDenied
+            }
+            Self::Overloaded { .. } => ProxyError::ConnectionLimitReached,
+            Self::Draining => ProxyError::DestinationUnavailable,
+            Self::PluginFault { .. } => ProxyError::ProxyInternalError,
+        }
+    }
+
+    fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Self::Malformed { reason }
+            | Self::Unauthenticated { reason, .. }
+            | Self::Forbidden { reason } => Cow::Borrowed(reason),
+            Self::UriTooLong => Cow::Borrowed("the request line is longer than this listener allows"),
+            Self::HeadTooLarge => Cow::Borrowed("the header fields are larger than this listener allows"),
+            Self::RequestTimeout => Cow::Borrowed("the request did not arrive in time"),
+            Self::BodyTooLarge => Cow::Borrowed("the body is larger than this route allows"),
+            Self::ExpectationFailed => Cow::Borrowed("only the expectation `100-continue` can be met"),
+            Self::ConnectRefused => Cow::Borrowed("this gateway opens no tunnels"),
+            Self::TraceRefused => Cow::Borrowed("TRACE is not answered here"),
+            Self::VersionRefused => Cow::Borrowed("only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here"),
+            Self::NoRoute => Cow::Borrowed("no route matches this request"),
+            Self::MethodNotAllowed { .. } => Cow::Borrowed("the resource does not take this method"),
+            Self::Misdirected => Cow::Borrowed("this connection was not opened for this host"),
+            Self::Loop => Cow::Borrowed("the request has already passed this gateway"),
+            Self::Limited { policy, .. } => Cow::Owned(format!("the limit `{policy}` is used up")),
+            Self::Overloaded { .. } => Cow::Borrowed("the gateway is at its limit"),
+            Self::Draining => Cow::Borrowed("this node is shutting down"),
+            Self::PluginFault { .. } => Cow::Borrowed("a plugin could not decide about this request"),
+        }
+    }
+
+    /// The one extra field that the status demands, if any.
+    fn field(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::ConnectRefused | Self::TraceRefused => {
+                Some((ALLOW, HeaderValue::from_static(ALLOWED_SOMEWHERE)))
+            }
+            Self::MethodNotAllowed { allow } => {
+                let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
+                HeaderValue::try_from(names.join(", ")).ok().map(|value| (ALLOW, value))
+            }
+            Self::Unauthenticated { challenge, .. } => {
+                challenge.clone().map(|value| (WWW_AUTHENTICATE, value))
+            }
+            Self::Malformed { .. }
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
+            | Self::BodyTooLarge
+            | Self::ExpectationFailed
+            | Self::VersionRefused
+            | Self::NoRoute
+            | Self::Misdirected
+            | Self::Loop
+            | Self::Forbidden { .. }
+            | Self::Limited { .. }
+            | Self::Overloaded { .. }
+            | Self::Draining
+            | Self::PluginFault { .. } => None,
+        }
+    }
+}
