@@ -1,0 +1,28 @@
+//! `admin` and `metrics`: the two doors that are not for clients.
+
+use std::net::SocketAddr;
+
+use crate::decode::keys;
+use crate::span::At;
+
+keys! {
+    /// The admin API. Its token is generated at first start; there is no default one.
+    pub struct Admin is "admin" {
+        /// IP and port (default 127.0.0.1:9901).
+        key address: Option<At<SocketAddr>>,
+    }
+    later {
+        "tokens": "tokens with roles come later; one operator token is generated in the state directory",
+        "writes": "changing the configuration through the API comes later",
+        "tls": "TLS for the admin API comes later; keep it on loopback",
+        "dashboard": "the dashboard comes later",
+    }
+}
+
+keys! {
+    /// Metrics and probes: /metrics, /livez and /readyz, and nothing else.
+    pub struct Metrics is "metrics" {
+        /// IP and port (default 127.0.0.1:9902).
+        key address: Option<At<SocketAddr>>,
+    }
+}

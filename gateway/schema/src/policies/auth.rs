@@ -1,0 +1,72 @@
+//! `jwt` and `api_key`: who is calling.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::decode::{Decode, Decoder, OneOrMany, keys};
+use crate::span::{At, Map};
+use crate::value::{HeaderName, JwksSource};
+use crate::yaml::{Kind, Node};
+
+keys! {
+    /// Only with a valid JSON Web Token in `Authorization: Bearer`.
+    pub struct Jwt is "jwt" {
+        /// Who must have issued the token (`iss`).
+        key issuer: Option<At<String>>,
+        /// For whom the token must be (`aud`); one of these.
+        key audience: Option<OneOrMany<At<String>>>,
+        /// Where the keys are: a URL, or consul://service/path.
+        key jwks: Option<At<JwksSource>>,
+        /// Signatures accepted: ES256, RS256, EdDSA.
+        key algorithms: Option<Vec<At<JwtAlgorithm>>>,
+        /// How far clocks may differ (default 30s).
+        key leeway: Option<At<Duration>>,
+        /// Scopes the token must have, all of them. Without one the answer is 403.
+        key scopes: Option<Vec<At<String>>>,
+        /// Claims to send to the upstream as headers; the client's own copies are removed.
+        key headers: Map<HeaderName, At<String>>,
+    }
+    later {
+        "secret": "shared secrets are not accepted; use a JWKS",
+        "claims": "rules over other claims come later",
+        "cookie": "tokens in cookies come later",
+        "optional": "a route either needs a token or does not",
+        "introspection": "opaque tokens come later",
+    }
+}
+
+keys! {
+    /// Only with the API key of a consumer. Short form: the header's name.
+    pub struct ApiKey is "api_key" {
+        /// The header that carries the key (default X-Api-Key). It is not sent on.
+        key header: Option<At<HeaderName>>,
+    }
+    later {
+        "query": "keys in URLs end up in logs; use a header",
+        "cookie": "keys in cookies come later",
+        "consumers": "allowing only some consumers comes later",
+    }
+    short api_key_from_text as api_key_text;
+}
+
+/// A signature algorithm (RFC 7518 §3.1, RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JwtAlgorithm {
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    Rs256,
+    /// Ed25519.
+    EdDsa,
+}
+
+fn api_key_from_text(node: &Node, decoder: &mut Decoder<'_>) -> Option<Option<ApiKey>> {
+    let Kind::Scalar(_) = &node.kind else { return None };
+    let header = <At<HeaderName>>::decode(node, decoder);
+    Some(header.map(|header| ApiKey { header: Some(header) }))
+}
+
+fn api_key_text() -> Value {
+    json!({ "type": "string", "description": "the header that carries the key" })
+}

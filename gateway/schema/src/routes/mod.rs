@@ -1,0 +1,119 @@
+//! `routes`: what goes where.
+
+mod condition;
+mod test;
+
+pub use condition::Condition;
+pub use test::{Expect, RouteTest, TestIdentity, TestRequest};
+
+use std::collections::BTreeMap;
+
+use crate::codes::Code;
+use crate::decode::{Decoder, OneOrMany, keys};
+use crate::policies::PolicyKeys;
+use crate::span::{At, Entry, Map, Span};
+use crate::value::{HeaderName, HostPattern, Method, Name, QueryName, Target};
+
+keys! {
+    /// Which requests, and where they go. The most specific route wins; order never matters.
+    pub struct Route is "a route" {
+        /// Hosts, exact or with a leading wildcard (default: any).
+        key host: Option<OneOrMany<At<HostPattern>>>,
+        /// The path: /a exact, /a/{id}, /a/{id:uint}, /a/{id?}, /a/** for everything below and /a itself.
+        required path: Option<At<String>>,
+        /// Methods (default: any).
+        key methods: Option<Vec<At<Method>>>,
+        /// Only when these request headers hold: a value, or a map of is, regex or present.
+        key headers: Map<HeaderName, At<Condition>>,
+        /// Only when these query parameters hold: a value, or a map of is, regex or present.
+        key query: Map<QueryName, At<Condition>>,
+        /// Between two routes that are equally specific the higher wins (default 0).
+        key priority: Option<At<i32>>,
+        /// Where requests go: an upstream's name, consul://name or http://ip:port.
+        key to: Option<At<Target>>,
+        /// Several upstreams with their shares, instead of `to`.
+        key weights: Option<At<Weights>>,
+        /// Policies, laid over each other from left to right.
+        key uses = "use": Option<Vec<At<Name>>>,
+        /// Changes to the path that the upstream sees.
+        key rewrite: Option<At<Rewrite>>,
+        /// Settings of this route alone.
+        flatten policy: PolicyKeys,
+        /// Checked by `portcullis test` and before every reload, without a network.
+        key tests: Option<Vec<At<RouteTest>>>,
+    }
+    later {
+        "when": "conditions in CEL come later; use `headers` and `query`",
+        "mirror": "mirroring comes later",
+        "split": "splitting by header comes later; use `weights`, or two routes with `headers`",
+        "cors": "`cors` is a plugin: `plugins: [ { cors: { … } } ]`",
+        "cache": "the response cache comes later",
+        "compression": "compression comes later",
+        "ext_auth": "asking another service for permission comes later",
+        "ip": "allowing and refusing addresses comes later",
+        "listeners": "routes for some listeners only come later; every route is served on every listener",
+        "redirect": "redirects come later",
+        "respond": "fixed answers come later; a `fallback` answers when the upstream cannot",
+        "grpc": "gRPC passes through ordinary routes; settings of its own come later",
+        "tcp": "TCP proxying comes later",
+        "request_id": "request ids are always on",
+    }
+    check check_route;
+}
+
+keys! {
+    /// Changes to the path that the upstream sees.
+    pub struct Rewrite is "a rewrite" {
+        /// Take this away from the start of the path.
+        key strip_prefix: Option<At<String>>,
+        /// Put this in front of the path.
+        key add_prefix: Option<At<String>>,
+        /// Replace the whole path; {name} stands for what the route's path matched there.
+        key path: Option<At<String>>,
+    }
+    later {
+        "regex": "rewriting by regex comes later; name the parts in the route's path",
+        "host": "rewriting the host comes later",
+        "query": "rewriting the query comes later",
+    }
+    check check_rewrite;
+}
+
+/// Several upstreams with their shares, relative to each other; at least one.
+#[derive(Debug, Clone, Default)]
+pub struct Weights(pub BTreeMap<Target, Entry<At<u32>>>);
+
+fn check_route(route: &Route, at: Span, decoder: &mut Decoder<'_>) {
+    match (&route.to, &route.weights) {
+        (Some(_), Some(weights)) => {
+            let message = "a route has either `to` or `weights`".to_owned();
+            decoder.error(Code::Exclusive, weights.at, message, "one or the other", None);
+        }
+        (None, None) if !decoder.sink.covers(at) => {
+            let message = "a route needs the key `to`".to_owned();
+            let help = Some("name an upstream, or a service directly: `to: consul://name`".to_owned());
+            decoder.error(Code::MissingKey, at, message, "goes nowhere", help);
+        }
+        (Some(_), None) | (None, Some(_) | None) => {}
+    }
+    if let Some(path) = route.path.as_ref().filter(|path| !path.value.starts_with('/')) {
+        let help = Some(format!("write `/{}`", path.value));
+        decoder.error(Code::BadPath, path.at, "a path starts with `/`".to_owned(), "no `/`", help);
+    }
+}
+
+fn check_rewrite(rewrite: &Rewrite, _: Span, decoder: &mut Decoder<'_>) {
+    if let (Some(path), true) =
+        (&rewrite.path, rewrite.strip_prefix.is_some() || rewrite.add_prefix.is_some())
+    {
+        let message = "a rewrite has either `path` or a prefix".to_owned();
+        let help = Some("`path` replaces the whole path; remove the prefixes".to_owned());
+        decoder.error(Code::Exclusive, path.at, message, "one or the other", help);
+    }
+    for part in [&rewrite.strip_prefix, &rewrite.add_prefix, &rewrite.path].into_iter().flatten() {
+        if !part.value.starts_with('/') {
+            let help = Some(format!("write `/{}`", part.value));
+            decoder.error(Code::BadPath, part.at, "a path starts with `/`".to_owned(), "no `/`", help);
+        }
+    }
+}
