@@ -1,0 +1,9 @@
+//! The product service.
+
+use std::process::ExitCode;
+
+use portcullis_sample_services::{product, server};
+
+fn main() -> ExitCode {
+    server::main("product-service", product::build)
+}
