@@ -1,0 +1,55 @@
+//! Field lines: RFC 9112 §5, RFC 9110 §5, §10.1.1.
+
+use super::{BAD, Case, Expect, ONE};
+
+const REFUSED_EXPECTATION: Expect = Expect::Refused(417, 0);
+
+pub(crate) const CASES: &[Case] = &[
+    ("a_field_with_an_empty_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A:\r\n\r\n", ONE),
+    ("every_character_a_name_may_have", b"GET / HTTP/1.1\r\nHost: h\r\n!#$%&'*+-.^_`|~0aA: v\r\n\r\n", ONE),
+    ("a_tab_inside_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\tb\r\n\r\n", ONE),
+    ("obs_text_in_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: \x80\xff\r\n\r\n", ONE),
+    ("a_colon_in_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: b:c: d\r\n\r\n", ONE),
+    ("a_field_twice", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n", ONE),
+    ("a_bare_lf_behind_a_field", b"GET / HTTP/1.1\r\nHost: h\nX-A: b\r\n\r\n", BAD),
+    ("a_bare_lf_ends_the_head", b"GET / HTTP/1.1\r\nHost: h\r\n\n", BAD),
+    ("two_bare_lfs_end_the_head", b"GET / HTTP/1.1\nHost: h\n\n", BAD),
+    ("a_bare_cr_in_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\rX-B: b\r\n\r\n", BAD),
+    ("a_bare_cr_ends_the_head", b"GET / HTTP/1.1\r\nHost: h\r\n\rX", BAD),
+    ("a_nul_in_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\0b\r\n\r\n", BAD),
+    ("an_escape_in_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\x1bb\r\n\r\n", BAD),
+    ("a_del_in_a_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\x7fb\r\n\r\n", BAD),
+    ("a_bell_in_a_name", b"GET / HTTP/1.1\r\nHost: h\r\nX\x07A: b\r\n\r\n", BAD),
+    ("a_space_before_the_colon", b"GET / HTTP/1.1\r\nHost: h\r\nX-A : b\r\n\r\n", BAD),
+    ("a_tab_before_the_colon", b"GET / HTTP/1.1\r\nHost: h\r\nX-A\t: b\r\n\r\n", BAD),
+    ("a_space_inside_a_name", b"GET / HTTP/1.1\r\nHost: h\r\nX A: b\r\n\r\n", BAD),
+    ("an_empty_name", b"GET / HTTP/1.1\r\nHost: h\r\n: b\r\n\r\n", BAD),
+    ("no_colon", b"GET / HTTP/1.1\r\nHost: h\r\nX-A\r\n\r\n", BAD),
+    ("obs_text_in_a_name", b"GET / HTTP/1.1\r\nHost: h\r\nX-\xe9: b\r\n\r\n", BAD),
+    ("a_bracket_in_a_name", b"GET / HTTP/1.1\r\nHost: h\r\nX[A]: b\r\n\r\n", BAD),
+    ("a_slash_in_a_name", b"GET / HTTP/1.1\r\nHost: h\r\nX/A: b\r\n\r\n", BAD),
+    ("a_folded_value", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\r\n b\r\n\r\n", BAD),
+    ("a_value_folded_with_a_tab", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a\r\n\tb\r\n\r\n", BAD),
+    ("a_fold_before_the_first_field", b"GET / HTTP/1.1\r\n Host: h\r\n\r\n", BAD),
+    ("a_folded_host", b"GET / HTTP/1.1\r\nHost:\r\n h\r\n\r\n", BAD),
+    ("a_line_of_one_space", b"GET / HTTP/1.1\r\nHost: h\r\n \r\n\r\n", BAD),
+    ("two_authorizations", b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n", BAD),
+    ("one_authorization", b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\n\r\n", ONE),
+    ("expect_100_continue", b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\n\r\n", ONE),
+    ("expect_something_else", b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n", REFUSED_EXPECTATION),
+    ("expect_nothing", b"GET / HTTP/1.1\r\nHost: h\r\nExpect:\r\n\r\n", REFUSED_EXPECTATION),
+    (
+        "expect_twice",
+        b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
+        REFUSED_EXPECTATION,
+    ),
+    ("expect_a_list", b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue, x\r\n\r\n", REFUSED_EXPECTATION),
+    ("connection_names_no_token", b"GET / HTTP/1.1\r\nHost: h\r\nConnection: a b\r\n\r\n", BAD),
+    ("connection_with_empty_members", b"GET / HTTP/1.1\r\nHost: h\r\nConnection: ,, x-a ,\r\n\r\n", ONE),
+    ("the_host_comes_last", b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nHost: h\r\n\r\n", ONE),
+    (
+        "a_folded_transfer_encoding",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\nhello",
+        BAD,
+    ),
+];
