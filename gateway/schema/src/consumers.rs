@@ -17,11 +17,13 @@ keys! {
         key rate_limit: Option<At<Setting<RateLimit>>>,
     }
     later {
-        "jwt": "tokens are checked by a route's `jwt`",
-        "basic": "passwords are not accepted",
         "groups": "groups of consumers come later",
         "tags": "tags of consumers come later",
         "quota": "quotas come later",
+    }
+    instead {
+        "jwt": "tokens are checked by a route's `jwt`",
+        "basic": "passwords are not accepted",
     }
 }
 
@@ -32,8 +34,10 @@ keys! {
         required sha256: Option<At<Sha256>>,
     }
     later {
-        "argon2": "API keys are long and random: SHA-256 is enough and fast",
         "expires": "keys that expire come later",
+    }
+    instead {
+        "argon2": "API keys are long and random: SHA-256 is enough and fast",
     }
 }
 

@@ -1,7 +1,5 @@
 //! One finding about a configuration: what, where, and what would be right.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use crate::codes::Code;
@@ -76,7 +74,7 @@ impl Diagnostic {
     /// As an element of `errors` in a problem document (RFC 9457).
     pub fn to_json(&self, sources: &Sources) -> Value {
         let at = self.at();
-        let file = at.map(|at| sources.path(at.file).to_path_buf()).unwrap_or_else(PathBuf::new);
+        let file = at.map(|at| sources.path(at.file).to_path_buf()).unwrap_or_default();
         json!({
             "code": self.code.as_str(),
             "severity": match self.severity { Severity::Error => "error", Severity::Warning => "warning" },
@@ -103,6 +101,10 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
+    pub(crate) fn extend(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        found.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if self.found.len() < DIAGNOSTICS_MAX {
             self.found.push(diagnostic);

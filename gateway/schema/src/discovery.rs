@@ -15,6 +15,8 @@ keys! {
     later {
         "dns": "discovery by DNS comes later",
         "kubernetes": "discovery by Kubernetes comes later",
+    }
+    instead {
         "file": "fixed addresses go into `hosts` of an upstream",
     }
 }
@@ -55,7 +57,7 @@ keys! {
         /// The client certificate's private key, in PEM.
         key key: Option<At<FilePath>>,
     }
-    later {
+    instead {
         "insecure": "verification is never turned off; name the authority in `ca`",
     }
 }

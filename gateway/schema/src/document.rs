@@ -11,6 +11,7 @@ use crate::span::{At, Map};
 use crate::telemetry::Telemetry;
 use crate::upstreams::Upstream;
 use crate::value::Name;
+use crate::yaml::Node;
 
 keys! {
     /// The configuration of a Portcullis gateway.
@@ -55,7 +56,7 @@ keys! {
 /// The version of the language that this crate reads.
 pub const VERSION: u32 = 1;
 
-fn check_version(document: &Document, _: crate::span::Span, decoder: &mut crate::decode::Decoder<'_>) {
+fn check_version(document: &Document, _: &Node, decoder: &mut crate::decode::Decoder<'_>) {
     if let Some(version) = document.version.as_ref().filter(|version| version.value != VERSION) {
         let message = format!("version {} of the language is not known", version.value);
         let help = Some(format!("this gateway reads `version: {VERSION}`"));

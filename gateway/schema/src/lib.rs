@@ -9,8 +9,13 @@
 mod codes;
 mod decode;
 mod diagnostic;
+mod expand;
+mod include;
+mod json_schema;
 mod load;
 mod merge;
+mod render;
+mod source;
 mod span;
 mod suggest;
 mod value;
@@ -33,15 +38,18 @@ pub use decode::OneOrMany;
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Label, Severity, sort};
 pub use discovery::{Consistency, Consul, ConsulTls, Discovery};
 pub use document::{Document, VERSION};
+pub use json_schema::json_schema;
 pub use listeners::{Alpn, Certificate, Listener, ListenerLimits, Network, Tls, TlsVersion};
-pub use load::Loaded;
+pub use load::{FILE_BYTES_MAX, FILES_MAX, Loaded, load};
 pub use merge::{Merge, Setting};
 pub use operation::{Admin, Metrics};
 pub use policies::{
     ApiKey, Backoff, Budget, CircuitBreaker, Fallback, FallbackOn, HeaderEdits, Jwt, JwtAlgorithm, LimitBy,
     OnFault, PluginUse, PolicyKeys, RateLimit, Retry, RetryError, Timeout, WINDOW_MAX,
 };
+pub use render::{Style, count, render};
 pub use routes::{Condition, Expect, Rewrite, Route, RouteTest, TestIdentity, TestRequest, Weights};
+pub use source::{FileSource, Listed, MemorySource};
 pub use span::{At, Entry, FileId, Map, SourceFile, Sources, Span};
 pub use suggest::nearest;
 pub use telemetry::{AccessLog, LogFormat, Telemetry};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::codes::Code;
 use crate::decode::{Decoder, keys};
-use crate::span::{At, Span};
+use crate::span::At;
 use crate::value::{ByteSize, FilePath};
+use crate::yaml::Node;
 
 /// A network in CIDR form; a single address is a network of one.
 pub use ipnet::IpNet as Network;
@@ -27,7 +28,7 @@ keys! {
     later {
         "proxy_protocol": "the PROXY protocol comes later",
         "http3": "HTTP/3 comes later",
-        "acme": "certificates are read from files in this version",
+        "acme": "certificates are read from files; fetching them comes later",
         "mtls": "client certificates come later",
     }
 }
@@ -47,8 +48,10 @@ keys! {
         key alpn: Option<Vec<At<Alpn>>>,
     }
     later {
+        "acme": "certificates are read from files; fetching them comes later",
         "client_ca": "client certificates come later",
-        "acme": "certificates are read from files in this version",
+    }
+    instead {
         "ciphers": "the cipher suites of rustls are used; there is no list to keep up to date",
     }
     check check_tls;
@@ -102,20 +105,21 @@ pub enum Alpn {
     Http11,
 }
 
-fn check_tls(tls: &Tls, at: Span, decoder: &mut Decoder<'_>) {
+fn check_tls(tls: &Tls, node: &Node, decoder: &mut Decoder<'_>) {
     let single = tls.cert.is_some() || tls.key.is_some();
     if let (true, Some(several)) = (single, &tls.certificates) {
-        let place = several.first().map_or(at, |first| first.at);
+        let place = several.first().map_or(node.named, |first| first.at);
         let message = "`cert` and `key` stand beside `certificates`".to_owned();
         let help = Some("move the pair into the list".to_owned());
         decoder.error(Code::Exclusive, place, message, "one or the other", help);
-    } else if tls.cert.is_some() != tls.key.is_some() {
+    } else if tls.cert.is_some() != tls.key.is_some() && !decoder.sink.covers(node.at) {
         let missing = if tls.cert.is_some() { "key" } else { "cert" };
         let message = format!("tls of a listener needs the key `{missing}` too");
-        decoder.error(Code::MissingKey, at, message, &format!("no `{missing}` here"), None);
-    } else if !single && tls.certificates.as_ref().is_none_or(Vec::is_empty) {
+        decoder.error(Code::MissingKey, node.named, message, &format!("no `{missing}` here"), None);
+    } else if !single && tls.certificates.as_ref().is_none_or(Vec::is_empty) && !decoder.sink.covers(node.at)
+    {
         let message = "tls of a listener names no certificate".to_owned();
         let help = Some("add `cert: FILE` and `key: FILE`, or a list in `certificates`".to_owned());
-        decoder.error(Code::MissingKey, at, message, "no certificate", help);
+        decoder.error(Code::MissingKey, node.named, message, "no certificate", help);
     }
 }

@@ -14,18 +14,13 @@ pub trait Merge: Clone {
 }
 
 /// A setting that `none` can turn off.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Setting<T> {
     /// `none` was written: whatever lower layers said no longer holds.
+    #[default]
     Off,
     /// A value was written.
     On(T),
-}
-
-impl<T> Default for Setting<T> {
-    fn default() -> Self {
-        Self::Off
-    }
 }
 
 impl<T> Setting<T> {

@@ -98,6 +98,33 @@ impl Sources {
         id
     }
 
+    /// Replaces a secret in the kept text, so that no excerpt shows it. Places keep their meaning.
+    pub(crate) fn mask(&mut self, secret: Span) {
+        let Some(file) = self.files.get_mut(usize::from(secret.file.0)) else { return };
+        let mut bytes = file.text.as_bytes().to_vec();
+        let covered = bytes.get_mut(secret.start as usize..secret.end as usize).unwrap_or_default();
+        covered.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+        file.text = String::from_utf8_lossy(&bytes).into();
+    }
+
+    /// Masks whatever follows one of `keys` on its line: for files whose structure could not be read.
+    pub(crate) fn mask_unparsed(&mut self, keys: &[&str]) {
+        let mut secrets = Vec::new();
+        for (idx, file) in self.files.iter().enumerate() {
+            for key in keys {
+                for (start, _) in file.text.match_indices(&format!("{key}:")) {
+                    let from = start + key.len() + 1;
+                    let rest = file.text.get(from..).unwrap_or("");
+                    let to = from + rest.find('\n').unwrap_or(rest.len());
+                    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                    let file = FileId(u16::try_from(idx).unwrap_or(u16::MAX));
+                    secrets.push(Span { file, start: small(from), end: small(to), ..Span::default() });
+                }
+            }
+        }
+        secrets.into_iter().for_each(|secret| self.mask(secret));
+    }
+
     /// The file behind an id.
     pub fn get(&self, id: FileId) -> Option<&SourceFile> {
         self.files.get(usize::from(id.0))

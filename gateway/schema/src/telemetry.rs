@@ -13,9 +13,11 @@ keys! {
     }
     later {
         "traces": "traces come later; the traceparent header is continued already",
-        "metrics": "metrics are always on; their address is the top-level key `metrics`",
         "logs": "log export comes later; logs go to standard error",
         "otlp": "OTLP export comes later",
+    }
+    instead {
+        "metrics": "metrics are always on; their address is the top-level key `metrics`",
     }
 }
 

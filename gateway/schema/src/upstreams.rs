@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::codes::Code;
 use crate::decode::{Decode, Decoder, keys};
 use crate::policies::Timeout;
-use crate::span::{At, Span};
+use crate::span::At;
 use crate::value::{ServiceRef, Target};
 use crate::yaml::{Kind, Node};
 
@@ -36,6 +36,8 @@ keys! {
         "resolve": "discovery by DNS comes later",
         "hash": "balancing by hash comes later",
         "mirror": "mirroring comes later",
+    }
+    instead {
         "circuit_breaker": "a circuit breaker is set by a route, a policy or `defaults`",
         "retry": "retries are set by a route, a policy or `defaults`",
     }
@@ -110,21 +112,29 @@ fn host_text() -> Value {
     json!({ "type": "string", "description": "ip:port" })
 }
 
-fn check_upstream(upstream: &Upstream, at: Span, decoder: &mut Decoder<'_>) {
+fn check_upstream(upstream: &Upstream, node: &Node, decoder: &mut Decoder<'_>) {
     match (&upstream.service, &upstream.hosts) {
         (Some(service), Some(_)) => {
             let message = "an upstream has either `service` or `hosts`".to_owned();
             decoder.error(Code::Exclusive, service.at, message, "one or the other", None);
         }
-        (None, Some(hosts)) if hosts.is_empty() => {
+        (None, Some(hosts)) if hosts.is_empty() && !decoder.sink.covers(node.at) => {
             let message = "`hosts` is empty".to_owned();
             decoder.error(
                 Code::BadValue,
-                at,
+                node.named,
                 message,
                 "no host",
                 Some("name at least one `ip:port`".to_owned()),
             );
+        }
+        (None, None) if !decoder.sink.covers(node.at) => {
+            let message = "an upstream needs the key `service` or `hosts`".to_owned();
+            let help = Some(
+                "name a service, `service: consul://name`, or addresses, `hosts: [\"10.0.0.9:8080\"]`"
+                    .to_owned(),
+            );
+            decoder.error(Code::MissingKey, node.named, message, "no endpoints", help);
         }
         (Some(_), None) | (None, Some(_) | None) => {}
     }

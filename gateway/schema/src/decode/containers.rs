@@ -32,7 +32,7 @@ impl<T: Decode> Decode for At<T> {
 
 impl<T: Decode> Decode for Setting<T> {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
-        if node.scalar().is_some_and(|scalar| scalar.plain && scalar.text == "none") {
+        if node.scalar().is_some_and(|scalar| scalar.is_bare() && scalar.text == "none") {
             return Some(Self::Off);
         }
         T::decode(node, decoder).map(Self::On)
@@ -218,7 +218,14 @@ impl Field for Option<SecretSource> {
                 .label(first.at, "first here");
             reader.decoder.sink.push(diagnostic);
         }
-        if let Some((_, node)) = inline {
+        if let Some((key, node)) = inline {
+            if node.scalar().is_some_and(|scalar| scalar.written.is_none() && !scalar.is_null()) {
+                let warning =
+                    Diagnostic::new(Code::SecretInFile, format!("`{}` is written in the file", key.text))
+                        .label(key.at, "a secret")
+                        .help(format!("use `{0}_env` or `{0}_file`", key.text));
+                reader.decoder.sink.push(warning);
+            }
             return <At<Secret<String>>>::decode(node, reader.decoder).map(SecretSource::Value);
         }
         if let Some((_, node)) = from_env {

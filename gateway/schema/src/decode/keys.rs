@@ -13,6 +13,7 @@
 ///         flatten policy: PolicyKeys,              // its keys stand in this map
 ///     }
 ///     later { "cache": "why not now" }             // known, refused with its own code
+///     instead { "cors": "`cors` is a plugin" } // not known, but what is meant is
 ///     short from_text as schema_of_text;           // also accepts a scalar or list
 ///     check together;                              // rules over several keys
 /// }
@@ -27,6 +28,7 @@ macro_rules! keys {
             ),* $(,)?
         }
         $(later { $($later:literal : $why:literal),* $(,)? })?
+        $(instead { $($instead:literal : $how:literal),* $(,)? })?
         $(short $short:path as $short_schema:path ;)?
         $(check $check:path ;)?
     ) => {
@@ -44,6 +46,7 @@ macro_rules! keys {
             const WHAT: &'static str = $what;
             const DOC: &'static str = concat!($($doc, "\n"),+);
             $(const LATER: &'static [(&'static str, &'static str)] = &[$(($later, $why)),*];)?
+            $(const INSTEAD: &'static [(&'static str, &'static str)] = &[$(($instead, $how)),*];)?
 
             fn read(reader: &mut $crate::decode::Reader<'_, '_, '_>) -> Self {
                 Self {
@@ -81,8 +84,8 @@ macro_rules! keys {
             )?
 
             $(
-                fn check(&self, at: $crate::span::Span, decoder: &mut $crate::decode::Decoder<'_>) {
-                    $check(self, at, decoder);
+                fn check(&self, node: &$crate::yaml::Node, decoder: &mut $crate::decode::Decoder<'_>) {
+                    $check(self, node, decoder);
                 }
             )?
         }

@@ -173,7 +173,7 @@ macro_rules! numbers {
 
             impl Decode for $ty {
                 fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
-                    let Some(scalar) = node.scalar().filter(|scalar| is_number(scalar)) else {
+                    let Some(scalar) = node.scalar().filter(|scalar| !scalar.lost && is_number(scalar)) else {
                         decoder.wrong_shape(node, "a whole number");
                         return None;
                     };
@@ -206,7 +206,7 @@ numbers! {
 /// Unquoted digits, perhaps with a sign and `_` between them, or a variable that holds them.
 fn is_number(scalar: &Scalar) -> bool {
     let digits = scalar.text.strip_prefix('-').unwrap_or(&scalar.text);
-    scalar.plain
+    scalar.is_bare()
         && digits.starts_with(|c: char| c.is_ascii_digit())
         && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_')
 }
@@ -215,7 +215,7 @@ impl Merge for bool {}
 
 impl Decode for bool {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
-        match node.scalar().filter(|scalar| scalar.plain).map(|scalar| scalar.text.as_str()) {
+        match node.scalar().filter(|scalar| scalar.is_bare()).map(|scalar| scalar.text.as_str()) {
             Some("true") => Some(true),
             Some("false") => Some(false),
             Some(_) | None => {
@@ -244,6 +244,7 @@ impl Decode for String {
 
 impl Decode for Secret<String> {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
+        decoder.secrets.push(node.at);
         decode_text(node, decoder, "a secret", |text| Ok(Self::new(text.to_owned())))
     }
 

@@ -25,6 +25,8 @@ pub(crate) use reader::{Keys, Reader, decode_keys, decode_text, describe_keys};
 pub(crate) struct Decoder<'a> {
     pub(crate) sink: &'a mut Sink,
     pub(crate) env: &'a BTreeMap<String, String>,
+    /// Places of secrets written in a file, to be masked in every excerpt.
+    pub(crate) secrets: Vec<Span>,
 }
 
 /// The definitions a JSON Schema refers to, by type name.
@@ -58,6 +60,9 @@ impl Decoder<'_> {
 
     /// Reports that a node has the wrong shape.
     pub(crate) fn wrong_shape(&mut self, node: &Node, expected: &str) {
+        if node.scalar().is_some_and(|scalar| scalar.lost) {
+            return;
+        }
         let code = if node.scalar().is_some_and(crate::yaml::Scalar::is_null) {
             Code::MissingValue
         } else {
@@ -69,6 +74,9 @@ impl Decoder<'_> {
 
     /// Reports that a text does not mean what it should; `why` says what would be right.
     pub(crate) fn bad_value(&mut self, code: Code, node: &Node, what: &str, why: String) {
+        if node.scalar().is_some_and(|scalar| scalar.lost) {
+            return;
+        }
         let shown = node.scalar().map_or("", crate::yaml::Scalar::shown);
         let message = format!("`{shown}` is not {what}");
         self.error(code, node.at, message, &format!("not {what}"), Some(why));

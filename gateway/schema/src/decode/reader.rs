@@ -19,6 +19,9 @@ pub(crate) trait Keys: Sized {
     /// Keys that a later version brings, with a sentence each.
     const LATER: &'static [(&'static str, &'static str)] = &[];
 
+    /// Keys that somebody may look for here, and what to use instead.
+    const INSTEAD: &'static [(&'static str, &'static str)] = &[];
+
     fn read(reader: &mut Reader<'_, '_, '_>) -> Self;
 
     fn properties(
@@ -37,13 +40,13 @@ pub(crate) trait Keys: Sized {
     }
 
     /// Rules over several keys.
-    fn check(&self, _at: Span, _decoder: &mut Decoder<'_>) {}
+    fn check(&self, _node: &Node, _decoder: &mut Decoder<'_>) {}
 }
 
 /// A map being read: hands out each key once and reports what nobody asked for.
 pub(crate) struct Reader<'n, 'd, 'a> {
     pub(crate) decoder: &'d mut Decoder<'a>,
-    pub(crate) at: Span,
+    at: Span,
     what: &'static str,
     entries: Vec<Option<&'n (Key, Node)>>,
     known: Vec<&'static str>,
@@ -77,16 +80,18 @@ impl<'n, 'd, 'a> Reader<'n, 'd, 'a> {
     }
 
     /// Reports every key that was not taken.
-    pub(crate) fn finish(self, later: &[(&str, &str)]) {
+    pub(crate) fn finish<T: Keys>(self) {
         let Self { decoder, what, entries, known, .. } = self;
         for (key, _) in entries.into_iter().flatten() {
-            if let Some((name, why)) = later.iter().find(|(name, _)| *name == key.text) {
+            if let Some((name, why)) = T::LATER.iter().find(|(name, _)| *name == key.text) {
                 let message = format!("`{name}` is not in this version");
                 decoder.error(Code::NotInThisVersion, key.at, message, "not yet", Some((*why).to_owned()));
                 continue;
             }
             let message = format!("unknown key `{}` in {what}", key.text);
-            let help = unknown_key_help(&key.text, &known);
+            let instead = T::INSTEAD.iter().find(|(name, _)| *name == key.text);
+            let help =
+                instead.map_or_else(|| unknown_key_help(&key.text, &known), |(_, help)| (*help).to_owned());
             decoder.error(Code::UnknownKey, key.at, message, "no such key", Some(help));
         }
     }
@@ -116,10 +121,10 @@ pub(crate) fn decode_keys<T: Keys>(node: &Node, decoder: &mut Decoder<'_>) -> Op
             None
         });
     };
-    let mut reader = Reader::new(entries, node.at, T::WHAT, decoder);
+    let mut reader = Reader::new(entries, node.named, T::WHAT, decoder);
     let value = T::read(&mut reader);
-    reader.finish(T::LATER);
-    value.check(node.at, decoder);
+    reader.finish::<T>();
+    value.check(node, decoder);
     Some(value)
 }
 
@@ -158,7 +163,7 @@ pub(crate) fn decode_text<T: Decode>(
     what: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Option<T> {
-    let Some(scalar) = node.scalar().filter(|scalar| !scalar.is_null()) else {
+    let Some(scalar) = node.scalar().filter(|scalar| !scalar.is_null() && !scalar.lost) else {
         decoder.wrong_shape(node, what);
         return None;
     };

@@ -28,11 +28,13 @@ keys! {
         key headers: Map<HeaderName, At<String>>,
     }
     later {
-        "secret": "shared secrets are not accepted; use a JWKS",
         "claims": "rules over other claims come later",
         "cookie": "tokens in cookies come later",
-        "optional": "a route either needs a token or does not",
         "introspection": "opaque tokens come later",
+    }
+    instead {
+        "secret": "shared secrets are not accepted; use a JWKS",
+        "optional": "a route either needs a token or does not",
     }
 }
 
@@ -43,9 +45,11 @@ keys! {
         key header: Option<At<HeaderName>>,
     }
     later {
-        "query": "keys in URLs end up in logs; use a header",
         "cookie": "keys in cookies come later",
         "consumers": "allowing only some consumers comes later",
+    }
+    instead {
+        "query": "keys in URLs end up in logs; use a header",
     }
     short api_key_from_text as api_key_text;
 }

@@ -2,8 +2,9 @@
 
 use crate::codes::Code;
 use crate::decode::{Decoder, keys};
-use crate::span::{At, Span};
+use crate::span::At;
 use crate::value::{Method, Raw, Target};
+use crate::yaml::Node;
 
 keys! {
     /// A fixed answer (`status`, `json` or `text`), or another upstream (`to`).
@@ -49,7 +50,7 @@ pub enum FallbackOn {
     BadResponse,
 }
 
-fn check_fallback(fallback: &Fallback, at: Span, decoder: &mut Decoder<'_>) {
+fn check_fallback(fallback: &Fallback, node: &Node, decoder: &mut Decoder<'_>) {
     let fixed = fallback.status.as_ref().map(|status| status.at);
     let body = fallback.json.as_ref().map(|json| json.at).or(fallback.text.as_ref().map(|text| text.at));
     if let (Some(to), Some(_)) = (&fallback.to, fixed.or(body)) {
@@ -61,10 +62,10 @@ fn check_fallback(fallback: &Fallback, at: Span, decoder: &mut Decoder<'_>) {
         let message = "a fallback answers either with `json` or with `text`".to_owned();
         decoder.error(Code::Exclusive, text.at, message, "one or the other", None);
     }
-    if fallback.to.is_none() && fixed.or(body).is_none() {
+    if fallback.to.is_none() && fixed.or(body).is_none() && !decoder.sink.covers(node.at) {
         let message = "a fallback says what to answer".to_owned();
         let help = Some("add `status`, `json` or `text`, or `to` with another upstream".to_owned());
-        decoder.error(Code::MissingKey, at, message, "no answer here", help);
+        decoder.error(Code::MissingKey, node.named, message, "no answer here", help);
     }
     if let Some(status) = fallback.status.as_ref().filter(|status| !(200..=599).contains(&status.value)) {
         let message = format!("{} is not a status to answer with", status.value);

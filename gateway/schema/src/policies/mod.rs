@@ -48,13 +48,15 @@ keys! {
         key plugins: Option<Vec<At<PluginUse>>>,
     }
     later {
-        "cors": "`cors` is a plugin: `plugins: [ { cors: { … } } ]`",
-        "headers": "`headers` is a plugin, or use `request_headers` and `response_headers`",
+        "request_id": "request ids are always on",
         "cache": "the response cache comes later",
         "compression": "compression comes later",
         "ext_auth": "asking another service for permission comes later",
         "ip": "allowing and refusing addresses comes later",
         "mirror": "mirroring comes later",
-        "request_id": "request ids are always on",
+    }
+    instead {
+        "cors": "`cors` is a plugin: `plugins: [ { cors: { … } } ]`",
+        "headers": "`headers` is a plugin, or use `request_headers` and `response_headers`",
     }
 }

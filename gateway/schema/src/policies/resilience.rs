@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::codes::Code;
 use crate::decode::{Decode, Decoder, keys};
-use crate::span::{At, Span};
+use crate::span::At;
 use crate::value::Share;
 use crate::yaml::{Kind, Node};
 
@@ -29,6 +29,8 @@ keys! {
     }
     later {
         "hedge": "hedged requests come later",
+    }
+    instead {
         "methods": "repeating is decided by what is safe: no byte sent, an idempotent method, or an idempotency key",
     }
     check check_retry;
@@ -93,7 +95,7 @@ fn budget_text() -> Value {
     json!({ "type": "string", "pattern": "%$", "examples": ["20%"] })
 }
 
-fn check_retry(retry: &Retry, _: Span, decoder: &mut Decoder<'_>) {
+fn check_retry(retry: &Retry, _: &Node, decoder: &mut Decoder<'_>) {
     if let Some(attempts) = retry.attempts.as_ref().filter(|attempts| !(2..=10).contains(&attempts.value)) {
         let message = format!("`attempts` is {}, and must lie between 2 and 10", attempts.value);
         let help = Some("the first try is counted; `retry: none` turns retries off".to_owned());
@@ -106,7 +108,7 @@ fn check_retry(retry: &Retry, _: Span, decoder: &mut Decoder<'_>) {
     }
 }
 
-fn check_breaker(breaker: &CircuitBreaker, _: Span, decoder: &mut Decoder<'_>) {
+fn check_breaker(breaker: &CircuitBreaker, _: &Node, decoder: &mut Decoder<'_>) {
     if let Some(window) = breaker.window.as_ref().filter(|window| window.value.get() > WINDOW_MAX) {
         let message = format!("`window` is {}, and must be at most {WINDOW_MAX}", window.value);
         decoder.error(Code::OutOfRange, window.at, message, "out of range", None);

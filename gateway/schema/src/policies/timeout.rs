@@ -19,7 +19,7 @@ keys! {
         /// Between two pieces of a body, either way (default 60s); `none` for no bound.
         key idle: Option<At<Setting<Duration>>>,
     }
-    later {
+    instead {
         "per_try": "the time of one try is `retry.per_try`",
         "read": "use `idle` for the time between pieces, `request` for the whole",
         "write": "use `idle` for the time between pieces",

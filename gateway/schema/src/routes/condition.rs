@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::codes::Code;
 use crate::decode::{Decode, Decoder, keys};
-use crate::span::{At, Span};
+use crate::span::At;
 use crate::yaml::{Kind, Node};
 
 keys! {
@@ -31,13 +31,13 @@ fn condition_text() -> Value {
     json!({ "type": ["string", "number", "boolean"] })
 }
 
-fn check_condition(condition: &Condition, at: Span, decoder: &mut Decoder<'_>) {
+fn check_condition(condition: &Condition, node: &Node, decoder: &mut Decoder<'_>) {
     let n_set = [condition.is.is_some(), condition.regex.is_some(), condition.present.is_some()]
         .into_iter()
         .filter(|set| *set)
         .count();
-    if n_set != 1 && !decoder.sink.covers(at) {
+    if n_set != 1 && !decoder.sink.covers(node.at) {
         let message = "a condition has one of `is`, `regex` or `present`".to_owned();
-        decoder.error(Code::Exclusive, at, message, "exactly one", None);
+        decoder.error(Code::Exclusive, node.named, message, "exactly one", None);
     }
 }

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use crate::codes::Code;
 use crate::decode::{Decoder, OneOrMany, keys};
 use crate::policies::PolicyKeys;
-use crate::span::{At, Entry, Map, Span};
+use crate::span::{At, Entry, Map};
 use crate::value::{HeaderName, HostPattern, Method, Name, QueryName, Target};
+use crate::yaml::Node;
 
 keys! {
     /// Which requests, and where they go. The most specific route wins; order never matters.
@@ -43,10 +44,10 @@ keys! {
         key tests: Option<Vec<At<RouteTest>>>,
     }
     later {
+        "request_id": "request ids are always on",
         "when": "conditions in CEL come later; use `headers` and `query`",
         "mirror": "mirroring comes later",
         "split": "splitting by header comes later; use `weights`, or two routes with `headers`",
-        "cors": "`cors` is a plugin: `plugins: [ { cors: { … } } ]`",
         "cache": "the response cache comes later",
         "compression": "compression comes later",
         "ext_auth": "asking another service for permission comes later",
@@ -56,7 +57,9 @@ keys! {
         "respond": "fixed answers come later; a `fallback` answers when the upstream cannot",
         "grpc": "gRPC passes through ordinary routes; settings of its own come later",
         "tcp": "TCP proxying comes later",
-        "request_id": "request ids are always on",
+    }
+    instead {
+        "cors": "`cors` is a plugin: `plugins: [ { cors: { … } } ]`",
     }
     check check_route;
 }
@@ -83,16 +86,16 @@ keys! {
 #[derive(Debug, Clone, Default)]
 pub struct Weights(pub BTreeMap<Target, Entry<At<u32>>>);
 
-fn check_route(route: &Route, at: Span, decoder: &mut Decoder<'_>) {
+fn check_route(route: &Route, node: &Node, decoder: &mut Decoder<'_>) {
     match (&route.to, &route.weights) {
         (Some(_), Some(weights)) => {
             let message = "a route has either `to` or `weights`".to_owned();
             decoder.error(Code::Exclusive, weights.at, message, "one or the other", None);
         }
-        (None, None) if !decoder.sink.covers(at) => {
+        (None, None) if !decoder.sink.covers(node.at) => {
             let message = "a route needs the key `to`".to_owned();
             let help = Some("name an upstream, or a service directly: `to: consul://name`".to_owned());
-            decoder.error(Code::MissingKey, at, message, "goes nowhere", help);
+            decoder.error(Code::MissingKey, node.named, message, "goes nowhere", help);
         }
         (Some(_), None) | (None, Some(_) | None) => {}
     }
@@ -102,7 +105,7 @@ fn check_route(route: &Route, at: Span, decoder: &mut Decoder<'_>) {
     }
 }
 
-fn check_rewrite(rewrite: &Rewrite, _: Span, decoder: &mut Decoder<'_>) {
+fn check_rewrite(rewrite: &Rewrite, _: &Node, decoder: &mut Decoder<'_>) {
     if let (Some(path), true) =
         (&rewrite.path, rewrite.strip_prefix.is_some() || rewrite.add_prefix.is_some())
     {

@@ -21,8 +21,10 @@ keys! {
         required expect: Option<At<Expect>>,
     }
     later {
-        "body": "tests look at the head of a request only",
         "response": "tests with an upstream's answer come later",
+    }
+    instead {
+        "body": "tests look at the head of a request only",
     }
 }
 
@@ -52,12 +54,9 @@ keys! {
         /// The upstream sees this path.
         key path: Option<At<String>>,
         /// The upstream sees these headers; `none` means that it does not.
-        key headers: Map<HeaderName, At<Setting<Header>>>,
+        key headers: Map<HeaderName, At<Setting<String>>>,
     }
 }
-
-/// The value of a header, as a test expects it.
-pub type Header = String;
 
 /// The first line of a test: `GET shop.example.com/api/orders/42?full=1`.
 #[derive(Debug, Clone, PartialEq, Eq)]

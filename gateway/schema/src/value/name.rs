@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Longest name of a route, upstream, policy, consumer, listener or plugin, in bytes.
-pub const NAME_BYTES_MAX: usize = 128;
+pub(super) const NAME_BYTES_MAX: usize = 128;
 
 macro_rules! word {
     ($(#[$doc:meta])+ $name:ident) => {

@@ -2,6 +2,10 @@
 //!
 //! Decides what is YAML and how much of it is read (bounds below); never what a key means.
 
+mod parse;
+
+pub(crate) use parse::parse;
+
 use crate::span::Span;
 
 /// One value with its place.
@@ -9,6 +13,8 @@ use crate::span::Span;
 pub(crate) struct Node {
     /// Where it was written. An alias stands where it is used.
     pub(crate) at: Span,
+    /// The place of the key it stands under, else its own: where something missing inside it is shown.
+    pub(crate) named: Span,
     /// What it is.
     pub(crate) kind: Kind,
 }
@@ -33,6 +39,8 @@ pub(crate) struct Scalar {
     pub(crate) written: Option<String>,
     /// Written without quotes, so that `true`, `5` and nothing mean themselves.
     pub(crate) plain: bool,
+    /// What it stands for is not known, and that has been reported; nothing more is said about it.
+    pub(crate) lost: bool,
 }
 
 /// A key of a map.
@@ -50,9 +58,15 @@ impl Scalar {
         self.written.as_deref().unwrap_or(&self.text)
     }
 
+    /// May mean a number, a boolean or `none`: without quotes, or a variable, which often needs them.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.plain || self.written.is_some()
+    }
+
     /// Nothing was written: `key:` or `~` or `null`.
     pub(crate) fn is_null(&self) -> bool {
         self.plain
+            && !self.lost
             && self.written.is_none()
             && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
