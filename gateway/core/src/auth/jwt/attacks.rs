@@ -1,12 +1,13 @@
 //! What a gate lets in and, mostly, what it does not: every attack we know of, each as a test.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::issuer::Issuer;
@@ -18,6 +19,8 @@ use crate::auth::{AuthRefusal, Identity};
 use crate::units::WallTime;
 
 const NOW: WallTime = WallTime(1_800_000_000);
+
+static PROPERTY: LazyLock<JwtGate> = LazyLock::new(|| gate(&Issuer::es256("k")));
 
 fn settings() -> JwtSettings {
     JwtSettings {
@@ -356,6 +359,47 @@ fn equal_subjects_of_two_issuers_do_not_share_a_limit() {
     };
     assert_ne!(key("https://a"), key("https://b"));
     assert!(key("https://a").starts_with("subject "));
+}
+
+#[test]
+fn stated_claims_are_judged_by_subject_and_scope_alone() {
+    let gate = gate(&Issuer::es256("k"));
+    let judge = |claims: Value| gate.identify(claims.as_object().cloned().unwrap());
+    assert_eq!(judge(json!({"sub": "u2", "scope": "orders"})).unwrap().name(), "u2");
+    assert_eq!(judge(json!({"sub": "u2"})).unwrap_err(), AuthRefusal::ScopeMissing("orders".into()));
+    assert!(matches!(judge(json!({"sub": 2, "scope": "orders"})), Err(AuthRefusal::Malformed(_))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_text_that_the_issuer_did_not_sign_is_let_in(
+        header in prop_oneof![
+            "[ -~]{0,40}",
+            Just(r#"{"alg":"ES256","kid":"k"}"#.to_owned()),
+            r#"\{"alg":"(ES256|none|HS256)"(,"[a-z5]{1,4}":[0-9"a-z\[\]{}]{1,6}){0,2}\}"#,
+        ],
+        payload in prop_oneof!["[ -~]{0,60}", Just(claims().to_string())],
+        signature in prop::collection::vec(any::<u8>(), 0..72),
+        tail in "[A-Za-z0-9_.= -]{0,4}",
+    ) {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let (header, payload) = (encode(header.as_bytes()), encode(payload.as_bytes()));
+        let token = format!("{header}.{payload}.{}{tail}", encode(&signature));
+        prop_assert!(PROPERTY.check(&bearer(&token), NOW).is_err());
+    }
+
+    #[test]
+    fn no_authorization_field_and_no_key_set_makes_the_gate_panic(
+        field in prop::collection::vec(prop_oneof![32_u8..=126, 128_u8..=255, Just(9)], 0..80),
+        json in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(&field).unwrap());
+        prop_assert!(PROPERTY.check(&headers, NOW).is_err());
+        prop_assert!(KeySet::parse(&json).is_err());
+    }
 }
 
 #[test]
