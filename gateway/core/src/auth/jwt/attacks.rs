@@ -308,6 +308,9 @@ fn the_scheme_is_read_in_any_case() {
     let value = format!("bEARER  {}", issuer.token(&claims()));
     headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).unwrap());
     assert!(gate(&issuer).check(&headers, NOW).is_ok());
+    let tabbed = value.replace("  ", " \t");
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&tabbed).unwrap());
+    assert!(gate(&issuer).check(&headers, NOW).is_err());
 }
 
 #[test]

@@ -23,6 +23,8 @@ use crate::units::WallTime;
 /// The longest leeway, in seconds: clocks that differ by more are broken.
 pub const LEEWAY_SECONDS_MAX: u32 = 300;
 
+const SCHEME: &[u8] = b"bearer";
+
 /// What a gate asks of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwtSettings {
@@ -112,7 +114,8 @@ impl JwtGate {
         Ok(identity)
     }
 
-    fn verify(&self, text: &str, keys: &KeySet, now: WallTime) -> Result<(Identity, Validity), AuthRefusal> {
+    fn verify(&self, text: &[u8], keys: &KeySet, now: WallTime) -> Result<(Identity, Validity), AuthRefusal> {
+        let text = str::from_utf8(text).map_err(|_| AuthRefusal::Malformed("the token is not ascii"))?;
         let token = Token::parse(text)?;
         if !self.settings.algorithms.contains(&token.algorithm) {
             return Err(AuthRefusal::AlgorithmRefused);
@@ -155,19 +158,23 @@ impl JwtGate {
 }
 
 /// The one bearer token (RFC 6750 §2.1). Two credentials are refused whole: which of them counts would be a guess.
-fn bearer(headers: &HeaderMap) -> Result<&str, AuthRefusal> {
+fn bearer(headers: &HeaderMap) -> Result<&[u8], AuthRefusal> {
     const MISSING: AuthRefusal = AuthRefusal::Missing(Wanted::Bearer);
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = fields.next().ok_or(MISSING)?;
     if fields.next().is_some() {
         return Err(AuthRefusal::Malformed("more than one authorization field"));
     }
-    let field = field.to_str().map_err(|_| AuthRefusal::Malformed("the authorization field is not ascii"))?;
-    let (scheme, token) = field.split_once(' ').unwrap_or((field, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(MISSING);
+    let (scheme, rest) = field.as_bytes().split_at_checked(SCHEME.len()).ok_or(MISSING)?;
+    match rest {
+        _ if !scheme.eq_ignore_ascii_case(SCHEME) => Err(MISSING),
+        [] => Err(AuthRefusal::Malformed("the bearer token is empty")),
+        [b' ', ..] => {
+            let token_at = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
+            Ok(rest.get(token_at..).unwrap_or_default())
+        }
+        [_, ..] => Err(MISSING),
     }
-    Ok(token.trim_start_matches(' '))
 }
 
 fn check_settings(settings: &JwtSettings) -> Result<(), JwtSettingsError> {

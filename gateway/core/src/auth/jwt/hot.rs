@@ -34,7 +34,7 @@ pub(super) struct HotTokens {
 }
 
 struct HotToken {
-    text: Box<str>,
+    text: Box<[u8]>,
     signature_at: usize,
     generation: u64,
     validity: Validity,
@@ -43,7 +43,7 @@ struct HotToken {
 
 impl HotTokens {
     /// Whose token this is, if it was found good under this generation of keys and still is.
-    pub(super) fn find(&self, text: &str, generation: u64, now: WallTime) -> Option<Arc<Identity>> {
+    pub(super) fn find(&self, text: &[u8], generation: u64, now: WallTime) -> Option<Arc<Identity>> {
         let (set, _) = self.set_of(text)?;
         set.iter().find_map(|slot| {
             let hot = slot.load();
@@ -56,7 +56,7 @@ impl HotTokens {
     /// Keeps a token that was just found good.
     pub(super) fn keep(
         &self,
-        text: &str,
+        text: &[u8],
         generation: u64,
         validity: Validity,
         now: WallTime,
@@ -69,7 +69,7 @@ impl HotTokens {
         let Some((set, way)) = self.set_of(text) else { return };
         let is_free = |slot: &&Slot| slot.load().as_ref().is_none_or(|hot| !hot.is_alive(generation, now));
         let Some(slot) = set.iter().find(is_free).or_else(|| set.get(way)) else { return };
-        let signature_at = text.rfind('.').unwrap_or(0);
+        let signature_at = text.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
         slot.store(Some(Arc::new(HotToken {
             text: text.into(),
             signature_at,
@@ -80,9 +80,9 @@ impl HotTokens {
     }
 
     /// The places a token may be in, and which of them it takes if all are taken.
-    fn set_of(&self, text: &str) -> Option<(&[Slot], usize)> {
+    fn set_of(&self, text: &[u8]) -> Option<(&[Slot], usize)> {
         const N_SETS: usize = HOT_TOKENS_MAX / WAYS;
-        let hash = hash(text.as_bytes());
+        let hash = hash(text);
         let first = (hash as usize % N_SETS) * WAYS;
         let set = self.slots.get()?.get(first..first + WAYS)?;
         Some((set, (hash >> 48) as usize % WAYS))
@@ -102,17 +102,29 @@ impl HotToken {
 
     /// Whether this is the token, whole. The signature is compared in constant time, since who can guess it piece by
     /// piece has the token; the rest is no secret to somebody who has the signature.
-    fn is(&self, text: &str) -> bool {
+    fn is(&self, text: &[u8]) -> bool {
         if self.text.len() != text.len() {
             return false;
         }
-        let (ours, theirs) = (self.text.as_bytes(), text.as_bytes());
-        let Some((our_head, our_signature)) = ours.split_at_checked(self.signature_at) else { return false };
-        let Some((their_head, their_signature)) = theirs.split_at_checked(self.signature_at) else {
+        let Some((our_head, our_signature)) = self.text.split_at_checked(self.signature_at) else {
             return false;
         };
-        bool::from(our_signature.ct_eq(their_signature)) && our_head == their_head
+        let Some((their_head, their_signature)) = text.split_at_checked(self.signature_at) else {
+            return false;
+        };
+        is_equal(our_signature, their_signature) && our_head == their_head
     }
+}
+
+/// Constant-time equality of two texts of one length, eight bytes at a step.
+fn is_equal(ours: &[u8], theirs: &[u8]) -> bool {
+    let ((ours, our_rest), (theirs, their_rest)) = (ours.as_chunks::<8>(), theirs.as_chunks::<8>());
+    let rest = our_rest.ct_eq(their_rest);
+    let equal = ours
+        .iter()
+        .zip(theirs)
+        .fold(rest, |equal, (a, b)| equal & u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b)));
+    bool::from(equal) && ours.len() == theirs.len()
 }
 
 /// FNV-1a over the end of the token. Weak is enough: a table of this shape has no chains to make long.
@@ -144,12 +156,12 @@ mod tests {
 
     fn kept(text: &str) -> HotTokens {
         let hot = HotTokens::default();
-        hot.keep(text, 1, VALID, WallTime(50), identity());
+        hot.keep(text.as_bytes(), 1, VALID, WallTime(50), identity());
         hot
     }
 
     fn is_hot(hot: &HotTokens, text: &str, generation: u64, now: u64) -> bool {
-        hot.find(text, generation, WallTime(now)).is_some()
+        hot.find(text.as_bytes(), generation, WallTime(now)).is_some()
     }
 
     #[test]
@@ -180,13 +192,30 @@ mod tests {
         let hot = HotTokens::default();
         for n in 0..3 * HOT_TOKENS_MAX {
             let text = format!("h.p.{n:016}");
-            hot.keep(&text, 1, VALID, WallTime(50), identity());
+            hot.keep(text.as_bytes(), 1, VALID, WallTime(50), identity());
             assert!(is_hot(&hot, &text, 1, 50), "{text}");
         }
         let slots = hot.slots.get().unwrap();
         assert_eq!(slots.len(), HOT_TOKENS_MAX);
         let n_taken = slots.iter().filter(|slot| slot.load().is_some()).count();
         assert!(n_taken > HOT_TOKENS_MAX * 3 / 4, "the tokens spread over the table: {n_taken}");
+    }
+
+    #[test]
+    fn texts_are_equal_only_if_every_byte_is() {
+        for len in [0, 1, 7, 8, 9, 86, 342] {
+            let text = vec![b'a'; len];
+            assert!(is_equal(&text, &text), "{len}");
+            assert!(
+                !is_equal(&text, &vec![b'a'; len + 1]) && !is_equal(&text, &vec![b'a'; len + 8]),
+                "{len}"
+            );
+            for idx in 0..len {
+                let mut other = text.clone();
+                other[idx] = b'b';
+                assert!(!is_equal(&text, &other), "{len} {idx}");
+            }
+        }
     }
 
     #[test]
