@@ -4,9 +4,6 @@
 
 use crate::head::{Violation, is_plain_value_byte};
 
-/// Bytes looked at together: the compiler turns one such block into a few vector instructions.
-const BLOCK_BYTES: usize = 16;
-
 /// What a search for the end of a line found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
@@ -46,15 +43,35 @@ pub(super) fn find_end(bytes: &[u8], from: usize) -> Line {
 
 /// The offset of the first byte that is no plain value byte: CR, LF or another control.
 fn first_control(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut offset = from;
-    let rest = bytes.get(from..).unwrap_or_default();
-    for block in rest.chunks(BLOCK_BYTES) {
-        if !block.iter().fold(true, |plain, &byte| plain & is_plain_value_byte(byte)) {
-            return block.iter().position(|&byte| !is_plain_value_byte(byte)).map(|idx| offset + idx);
+    let mut at = from;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let found = controls(u64::from_le_bytes(*word));
+        if found == 0 {
+            at += 8;
+            continue;
         }
-        offset += block.len();
+        // The lowest mark is exact; marks above it may not be.
+        at += found.trailing_zeros() as usize / 8;
+        if bytes.get(at) != Some(&b'\t') {
+            return Some(at);
+        }
+        at += 1;
     }
-    None
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().position(|&byte| !is_plain_value_byte(byte)).map(|idx| at + idx)
+}
+
+/// Marks the bytes of `word` that are below 0x20 or 0x7f, eight at a time and without a branch.
+///
+/// "Determine if a word has a byte less than n", S. E. Anderson, Bit Twiddling Hacks. HTAB is marked too: it is
+/// rare enough in heads to be told apart afterwards.
+const fn controls(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES * 0x80;
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+    let from_del = word ^ (ONES * 0x7f);
+    let is_del = from_del.wrapping_sub(ONES) & !from_del;
+    (below_space | is_del) & HIGH
 }
 
 #[cfg(test)]
@@ -70,6 +87,18 @@ mod tests {
             assert_eq!(find_end(&bytes, 0), Line::Open { scanned: length });
             bytes.push(b'\n');
             assert_eq!(find_end(&bytes, length / 2), Line::Ends { end: length });
+        }
+    }
+
+    #[test]
+    fn each_byte_is_told_apart_at_each_place_of_a_word() {
+        for byte in 0..=u8::MAX {
+            for place in 0..19 {
+                let mut bytes = *b"a\x80\tb~ \xff\xfec a\x80\tb~ \xff\xfec";
+                bytes[place] = byte;
+                let expected = (!is_plain_value_byte(byte)).then_some(place);
+                assert_eq!(first_control(&bytes, 0), expected, "{byte:#x} at {place}");
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Decides what a head says. Splits bytes; the rules themselves are those of `head`.
 
+use super::line::{Line, find_end};
 use crate::head::{
     FieldRules, HeadSummary, TargetForm, Version, Violation, ViolationKind, check_method, check_target,
+    token_bytes,
 };
 
 const BAD_REQUEST_LINE: Violation =
@@ -27,11 +29,13 @@ pub(super) fn read_head(head: &[u8]) -> Result<HeadSummary, Violation> {
 
 /// The lines of a block that ends with an empty line, without CRLFs and without that line.
 fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
-    // Bare CR and bare LF were refused before, so every LF ends a line and has its CR.
-    block
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.strip_suffix(b"\r"))
-        .filter(|line| !line.is_empty())
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let Line::Ends { end } = find_end(rest, 0) else { return None };
+        let line = rest.get(..end)?;
+        rest = rest.get(end + 2..)?;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Violation> {
@@ -60,11 +64,14 @@ fn read_version(text: &[u8]) -> Result<Version, Violation> {
 
 /// Name and value of a field line. A line that begins with a space is an obs-fold (RFC 9112 §5.2).
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Err(Violation::malformed("a field line is folded"));
+    let end = token_bytes(line);
+    match line.get(end) {
+        Some(b':') if end > 0 => {
+            let (name, value) = line.split_at(end);
+            Ok((name, value.get(1..).unwrap_or_default()))
+        }
+        Some(b' ' | b'\t') if end == 0 => Err(Violation::malformed("a field line is folded")),
+        Some(_) => Err(Violation::malformed("a field name is not a token")),
+        None => Err(Violation::malformed("a field line has no colon")),
     }
-    let colon = line.iter().position(|&byte| byte == b':');
-    let colon = colon.ok_or(Violation::malformed("a field line has no colon"))?;
-    let (name, value) = line.split_at(colon);
-    Ok((name, value.strip_prefix(b":").unwrap_or_default()))
 }

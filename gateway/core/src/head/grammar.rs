@@ -9,6 +9,9 @@ const TOKEN: [bool; 256] = class(b"!#$%&'*+-.^_`|~");
 /// controls, space, `"`, `#`, `<`, `>`, `\`, `^`, `{`, `|`, `}`, DEL and everything above.
 const TARGET: [bool; 256] = class(b"-._~:/?[]@!$&'()*+,;=%`");
 
+/// What may stand in a path and is never another spelling of something else: no `%`, `;` or `?`.
+const PLAIN_PATH: [bool; 256] = class(b"-._~:/[]@!$&'()*+,=`");
+
 const fn class(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0_usize;
@@ -24,19 +27,24 @@ const fn class(others: &[u8]) -> [bool; 256] {
     table
 }
 
-/// Whether `bytes` is a non-empty token.
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[usize::from(byte)])
+/// How many leading bytes are of a token.
+pub(crate) fn token_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !TOKEN[usize::from(byte)]).unwrap_or(bytes.len())
 }
 
-/// Whether `bytes` is a field name: a token, and nothing else (so no space before the colon).
-pub(crate) fn is_field_name(bytes: &[u8]) -> bool {
-    is_token(bytes)
+/// Whether `bytes` is a non-empty token: a method, a field name, a connection option.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_bytes(bytes) == bytes.len()
 }
 
 /// Whether every byte may stand in a request target.
 pub(crate) fn is_target_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| TARGET[usize::from(byte)])
+}
+
+/// Whether a byte of a path stands for itself alone.
+pub(crate) fn is_plain_path_byte(byte: u8) -> bool {
+    PLAIN_PATH[usize::from(byte)]
 }
 
 /// Whether a byte may stand in a field value: HTAB, SP, visible ASCII and obs-text (RFC 9110 §5.5).

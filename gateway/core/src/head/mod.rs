@@ -15,7 +15,7 @@ mod violation;
 pub mod http2;
 
 pub(crate) use field::FieldRules;
-pub(crate) use grammar::{is_field_name, is_plain_value_byte, is_token, list_members};
+pub(crate) use grammar::{is_plain_value_byte, is_token, list_members, token_bytes};
 pub use host::{Authority, HostName};
 pub use path::{PathRefusal, is_normal, normalize};
 pub use summary::{BodyLength, Connection, HeadSummary, TargetForm, UpgradeAsk, Version};

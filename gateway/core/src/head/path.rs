@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::Violation;
-use super::grammar::is_target_text;
+use super::grammar::{is_plain_path_byte, is_target_text};
 
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +77,9 @@ enum Form {
 
 /// Refuses what has no safe form, and says whether anything is left to do.
 fn survey(path: &str) -> Result<Form, PathRefusal> {
+    if is_plain(path) {
+        return Ok(Form::Normal);
+    }
     let rest = path.strip_prefix('/').ok_or(PathRefusal::NotAbsolute)?;
     if !is_target_text(path.as_bytes()) || path.contains('?') {
         return Err(PathRefusal::ForbiddenByte);
@@ -91,6 +94,18 @@ fn survey(path: &str) -> Result<Form, PathRefusal> {
         }
     }
     Ok(form)
+}
+
+/// Whether one look is enough, as for nearly every path: nothing encoded, no `;`, no segment that is empty or
+/// begins with a dot.
+fn is_plain(path: &str) -> bool {
+    let mut after_slash = false;
+    path.starts_with('/')
+        && path.bytes().all(|byte| {
+            let fits = if after_slash { !matches!(byte, b'/' | b'.') } else { true };
+            after_slash = byte == b'/';
+            fits && is_plain_path_byte(byte)
+        })
 }
 
 fn survey_segment(segment: &str) -> Result<Form, PathRefusal> {

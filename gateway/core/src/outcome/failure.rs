@@ -117,13 +117,8 @@ impl Failure {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Tripped { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
-            Self::NoEndpoint
-            | Self::Connect(_)
-            | Self::Reset
-            | Self::ReadTimeout
-            | Self::Deadline
-            | Self::Status(_)
-            | Self::BadResponse => None,
+            Self::NoEndpoint | Self::Connect(_) | Self::Reset | Self::ReadTimeout => None,
+            Self::Deadline | Self::Status(_) | Self::BadResponse => None,
         }
     }
 

@@ -85,81 +85,95 @@ pub enum Rejection {
     },
 }
 
+/// What is fixed about a rejection: one row of [`Rejection::facts`].
+struct Facts {
+    code: &'static str,
+    status: StatusCode,
+    blame: Blame,
+    after: After,
+    proxy_error: ProxyError,
+}
+
+/// What happens to an HTTP/1 connection after the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Goes,
+    Closes,
+}
+
 impl Rejection {
+    /// The table of all rejections.
+    const fn facts(&self) -> Facts {
+        use After::{Closes, Goes};
+        use Blame::{Client, Gateway};
+        use ProxyError as E;
+        use StatusCode as S;
+        let (code, status, blame, after, proxy_error) = match self {
+            Self::Malformed { .. } => {
+                ("malformed_request", S::BAD_REQUEST, Client, Closes, E::HttpRequestError)
+            }
+            Self::UriTooLong => ("uri_too_long", S::URI_TOO_LONG, Client, Closes, E::HttpRequestError),
+            Self::HeadTooLarge => {
+                ("head_too_large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, Client, Closes, E::HttpRequestError)
+            }
+            Self::RequestTimeout => {
+                ("request_timeout", S::REQUEST_TIMEOUT, Client, Closes, E::HttpRequestError)
+            }
+            Self::BodyTooLarge => {
+                ("body_too_large", S::PAYLOAD_TOO_LARGE, Client, Closes, E::HttpRequestError)
+            }
+            Self::ExpectationFailed => {
+                ("expectation_failed", S::EXPECTATION_FAILED, Client, Closes, E::HttpRequestError)
+            }
+            Self::ConnectRefused => {
+                ("connect_refused", S::METHOD_NOT_ALLOWED, Client, Closes, E::HttpRequestError)
+            }
+            Self::TraceRefused => ("trace_refused", S::METHOD_NOT_ALLOWED, Client, Goes, E::HttpRequestError),
+            Self::VersionRefused => {
+                ("version_refused", S::HTTP_VERSION_NOT_SUPPORTED, Client, Closes, E::HttpRequestError)
+            }
+            Self::NoRoute => ("no_route", S::NOT_FOUND, Client, Goes, E::DestinationNotFound),
+            Self::MethodNotAllowed { .. } => {
+                ("method_not_allowed", S::METHOD_NOT_ALLOWED, Client, Goes, E::HttpRequestError)
+            }
+            Self::Misdirected => ("misdirected", S::MISDIRECTED_REQUEST, Client, Goes, E::HttpRequestError),
+            Self::Loop => ("loop", S::LOOP_DETECTED, Gateway, Goes, E::ProxyLoopDetected),
+            Self::Unauthenticated { .. } => {
+                ("unauthenticated", S::UNAUTHORIZED, Client, Goes, E::HttpRequestDenied)
+            }
+            Self::Forbidden { .. } => ("forbidden", S::FORBIDDEN, Client, Goes, E::HttpRequestDenied),
+            Self::Limited { .. } => {
+                ("rate_limited", S::TOO_MANY_REQUESTS, Client, Goes, E::HttpRequestDenied)
+            }
+            Self::Overloaded { .. } => {
+                ("gateway_overloaded", S::SERVICE_UNAVAILABLE, Gateway, Goes, E::ConnectionLimitReached)
+            }
+            Self::Draining => {
+                ("draining", S::SERVICE_UNAVAILABLE, Gateway, Closes, E::DestinationUnavailable)
+            }
+            Self::PluginFault { .. } => {
+                ("plugin_fault", S::INTERNAL_SERVER_ERROR, Gateway, Goes, E::ProxyInternalError)
+            }
+        };
+        Facts { code, status, blame, after, proxy_error }
+    }
+
     /// The stable slug: problem `code`, log field, metric label.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed { .. } => "malformed_request",
-            Self::UriTooLong => "uri_too_long",
-            Self::HeadTooLarge => "head_too_large",
-            Self::RequestTimeout => "request_timeout",
-            Self::BodyTooLarge => "body_too_large",
-            Self::ExpectationFailed => "expectation_failed",
-            Self::ConnectRefused => "connect_refused",
-            Self::TraceRefused => "trace_refused",
-            Self::VersionRefused => "version_refused",
-            Self::NoRoute => "no_route",
-            Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::Misdirected => "misdirected",
-            Self::Loop => "loop",
-            Self::Unauthenticated { .. } => "unauthenticated",
-            Self::Forbidden { .. } => "forbidden",
-            Self::Limited { .. } => "rate_limited",
-            Self::Overloaded { .. } => "gateway_overloaded",
-            Self::Draining => "draining",
-            Self::PluginFault { .. } => "plugin_fault",
-        }
+        self.facts().code
     }
 
     /// The status of the answer.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
-            Self::ConnectRefused | Self::TraceRefused | Self::MethodNotAllowed { .. } => {
-                StatusCode::METHOD_NOT_ALLOWED
-            }
-            Self::VersionRefused => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
-            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded { .. } | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-            Self::PluginFault { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.facts().status
     }
 
     /// Who has to change something.
     #[must_use]
     pub const fn blame(&self) -> Blame {
-        match self {
-            Self::Malformed { .. }
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::RequestTimeout
-            | Self::BodyTooLarge
-            | Self::ExpectationFailed
-            | Self::ConnectRefused
-            | Self::TraceRefused
-            | Self::VersionRefused
-            | Self::NoRoute
-            | Self::MethodNotAllowed { .. }
-            | Self::Misdirected
-            | Self::Unauthenticated { .. }
-            | Self::Forbidden { .. }
-            | Self::Limited { .. } => Blame::Client,
-            Self::Loop | Self::Overloaded { .. } | Self::Draining | Self::PluginFault { .. } => {
-                Blame::Gateway
-            }
-        }
+        self.facts().blame
     }
 
     /// Whether an HTTP/1 connection must be closed after the answer.
@@ -168,34 +182,14 @@ impl Rejection {
     /// a body that is still on its way, a peer that is too slow, a node that is going down.
     #[must_use]
     pub const fn closes_connection(&self) -> bool {
-        match self {
-            Self::Malformed { .. }
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::RequestTimeout
-            | Self::BodyTooLarge
-            | Self::ExpectationFailed
-            | Self::ConnectRefused
-            | Self::VersionRefused
-            | Self::Draining => true,
-            Self::TraceRefused
-            | Self::NoRoute
-            | Self::MethodNotAllowed { .. }
-            | Self::Misdirected
-            | Self::Loop
-            | Self::Unauthenticated { .. }
-            | Self::Forbidden { .. }
-            | Self::Limited { .. }
-            | Self::Overloaded { .. }
-            | Self::PluginFault { .. } => false,
-        }
+        matches!(self.facts().after, After::Closes)
     }
 
     /// The whole answer.
     #[must_use]
     pub fn answer(&self) -> Answer {
         let mut answer = Answer::new(self.status(), self.code(), self.detail());
-        answer.proxy_status = Some(self.proxy_error());
+        answer.proxy_status = Some(self.facts().proxy_error);
         answer.retry_after = self.retry_after();
         answer.headers.extend(self.field());
         answer
@@ -204,50 +198,10 @@ impl Rejection {
     /// When a next try can succeed, where we know.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Limited { retry_after, .. } | Self::Overloaded { retry_after } => Some(*retry_after),
-            Self::Draining => Some(DRAINING_RETRY_AFTER),
-            Self::Malformed { .. }
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::RequestTimeout
-            | Self::BodyTooLarge
-            | Self::ExpectationFailed
-            | Self::ConnectRefused
-            | Self::TraceRefused
-            | Self::VersionRefused
-            | Self::NoRoute
-            | Self::MethodNotAllowed { .. }
-            | Self::Misdirected
-            | Self::Loop
-            | Self::Unauthenticated { .. }
-            | Self::Forbidden { .. }
-            | Self::PluginFault { .. } => None,
+        if let Self::Limited { retry_after, .. } | Self::Overloaded { retry_after } = self {
+            return Some(*retry_after);
         }
-    }
-
-    fn proxy_error(&self) -> ProxyError {
-        match self {
-            Self::Malformed { .. }
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::RequestTimeout
-            | Self::BodyTooLarge
-            | Self::ExpectationFailed
-            | Self::ConnectRefused
-            | Self::TraceRefused
-            | Self::VersionRefused
-            | Self::MethodNotAllowed { .. }
-            | Self::Misdirected => ProxyError::HttpRequestError,
-            Self::NoRoute => ProxyError::DestinationNotFound,
-            Self::Loop => ProxyError::ProxyLoopDetected,
-            Self::Unauthenticated { .. } | Self::Forbidden { .. } | Self::Limited { .. } => {
-                ProxyError::HttpRequestDenied
-            }
-            Self::Overloaded { .. } => ProxyError::ConnectionLimitReached,
-            Self::Draining => ProxyError::DestinationUnavailable,
-            Self::PluginFault { .. } => ProxyError::ProxyInternalError,
-        }
+        if let Self::Draining = self { Some(DRAINING_RETRY_AFTER) } else { None }
     }
 
     fn detail(&self) -> Cow<'static, str> {
@@ -276,32 +230,14 @@ impl Rejection {
 
     /// The one extra field that the status demands, if any.
     fn field(&self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::ConnectRefused | Self::TraceRefused => {
-                Some((ALLOW, HeaderValue::from_static(ALLOWED_SOMEWHERE)))
-            }
-            Self::MethodNotAllowed { allow } => {
-                let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
-                HeaderValue::try_from(names.join(", ")).ok().map(|value| (ALLOW, value))
-            }
-            Self::Unauthenticated { challenge, .. } => {
-                challenge.clone().map(|value| (WWW_AUTHENTICATE, value))
-            }
-            Self::Malformed { .. }
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::RequestTimeout
-            | Self::BodyTooLarge
-            | Self::ExpectationFailed
-            | Self::VersionRefused
-            | Self::NoRoute
-            | Self::Misdirected
-            | Self::Loop
-            | Self::Forbidden { .. }
-            | Self::Limited { .. }
-            | Self::Overloaded { .. }
-            | Self::Draining
-            | Self::PluginFault { .. } => None,
+        if let Self::MethodNotAllowed { allow } = self {
+            let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
+            return HeaderValue::try_from(names.join(", ")).ok().map(|value| (ALLOW, value));
         }
+        if let Self::Unauthenticated { challenge, .. } = self {
+            return challenge.clone().map(|value| (WWW_AUTHENTICATE, value));
+        }
+        let refused_everywhere = matches!(self, Self::ConnectRefused | Self::TraceRefused);
+        refused_everywhere.then(|| (ALLOW, HeaderValue::from_static(ALLOWED_SOMEWHERE)))
     }
 }
