@@ -86,30 +86,56 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Earliest deadline first over the windows of all turns.
+/// Earliest deadline first over the windows of all turns. Of equal deadlines the heavier
+/// endpoint's goes first, which keeps its turns apart.
 fn spread(turns: &[u64]) -> Vec<u32> {
     let total: u64 = turns.iter().sum();
-    let mut slots = Vec::with_capacity(usize::try_from(total).unwrap_or_default());
-    // (opens, endpoint, k, c) and (deadline, c, endpoint, k): each endpoint is in one of the two. Of
-    // equal deadlines the heavier endpoint's goes first, which keeps its turns apart.
-    let mut closed: BinaryHeap<_> = (0_u32..).zip(turns).map(|(idx, c)| Reverse((0, idx, 0, *c))).collect();
+    let mut slots = Vec::new();
+    let mut endpoints: Vec<_> =
+        turns.iter().map(|turns| Turns { all: *turns, taken: 0, next: None }).collect();
+    // By slot, the first of the endpoints whose next window opens there; `next` has the others. An
+    // endpoint waits for one slot at a time, so one link each is enough.
+    let mut opening: Vec<Option<u32>> = (0..total).map(|_| None).collect();
     let mut open = BinaryHeap::with_capacity(turns.len());
+    for (idx, endpoint) in (0_u32..).zip(&endpoints) {
+        open.push(Reverse((endpoint.deadline(total), idx)));
+    }
     for now in 0..total {
-        while let Some(&Reverse((opens, idx, k, c))) = closed.peek() {
-            if opens > now {
-                break;
-            }
-            closed.pop();
-            open.push((Reverse(((k + 1) * total).div_ceil(c)), c, Reverse(idx), k));
+        let list = usize::try_from(now).ok().and_then(|slot| opening.get(slot));
+        let mut opens = list.copied().flatten();
+        while let Some((idx, endpoint)) = opens.and_then(|idx| Some((idx, endpoints.get(idx as usize)?))) {
+            open.push(Reverse((endpoint.deadline(total), idx)));
+            opens = endpoint.next;
         }
         // Never empty while turns are left: that is the theorem. A gap would only shorten the walk.
-        let Some((_, c, Reverse(idx), k)) = open.pop() else { continue };
+        let Some(Reverse((_, idx))) = open.pop() else { continue };
         slots.push(idx);
-        if k + 1 < c {
-            closed.push(Reverse(((k + 1) * total / c, idx, k + 1, c)));
+        let Some(endpoint) = endpoints.get_mut(idx as usize) else { continue };
+        endpoint.taken += 1;
+        // The lists up to now have been read. Past the end once all turns are taken.
+        let opens = (endpoint.taken * total / endpoint.all).max(now + 1);
+        if let Some(list) = usize::try_from(opens).ok().and_then(|slot| opening.get_mut(slot)) {
+            endpoint.next = list.replace(idx);
         }
     }
     slots
+}
+
+/// The turns of one endpoint while they are laid down.
+struct Turns {
+    all: u64,
+    taken: u64,
+    /// The endpoint whose window opens at the same slot.
+    next: Option<u32>,
+}
+
+impl Turns {
+    /// The end of the next turn's window and then the lightness, as one number to compare: an
+    /// endpoint has at most 2^16 - 1 turns, those of an unscaled weight.
+    fn deadline(&self, total: u64) -> u64 {
+        ((self.taken + 1) * total).div_ceil(self.all) << 16
+            | (u64::from(u16::MAX) - self.all.min(u16::MAX.into()))
+    }
 }
 
 #[cfg(test)]
