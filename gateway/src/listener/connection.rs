@@ -1,0 +1,131 @@
+//! One connection's life: TLS handshake under a deadline, the guard around it, the app until it is done.
+//!
+//! Decides when a connection ends for the listener's reasons; never looks at requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::{Digest, Stream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::accept::turned;
+use super::gauge::Seat;
+use super::guard::{Drain, GuardedIo, Transport};
+use super::refusal::{Refusal, RefusalCause, RefusalSink};
+use super::set::Live;
+use super::tls::TlsServer;
+
+/// What a request needs to know about its connection; see [`connection_info`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The listener's name when the connection was accepted.
+    pub listener: Arc<str>,
+    /// The peer of the TCP connection.
+    pub client: SocketAddr,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// The server name of the TLS handshake (SNI), in lower case; `None` without TLS or without SNI.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// The connection a request came on, from `session.digest()`; `None` on a stream that no listener of ours made.
+///
+/// It travels as the proxy digest's user data: of Pingora's digests only that one is open to others on every
+/// transport and reaches HTTP/1 and HTTP/2 sessions alike (`SslDigest::extension` can be set by Pingora only).
+#[must_use]
+pub fn connection_info(digest: &Digest) -> Option<&ConnectionInfo> {
+    digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
+/// A connection as the accept loop hands it over.
+pub(super) struct Arrival {
+    pub(super) tcp: TcpStream,
+    pub(super) client: SocketAddr,
+    pub(super) live: Arc<Live>,
+    pub(super) drain: watch::Receiver<bool>,
+    pub(super) sink: Arc<dyn RefusalSink>,
+    pub(super) seat: Seat,
+}
+
+/// Serves one connection to its end; the seat is free afterwards.
+pub(super) async fn serve<A>(app: Arc<A>, arrival: Arrival)
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let Arrival { tcp, client, live, drain, sink, seat } = arrival;
+    let Some(transport) = secure(tcp, client, &live, sink.as_ref()).await else { return };
+    let info = ConnectionInfo {
+        listener: live.name.clone(),
+        client,
+        tls: live.tls.is_some(),
+        server_name: transport.server_name(),
+    };
+    let draining = Drain::default();
+    let guarded = GuardedIo::new(transport, info, &live.limits, sink, draining.clone());
+    drive(app, Box::new(guarded), drain, &draining).await;
+    drop(seat);
+}
+
+/// The transport to read HTTP from: the socket itself, or TLS on it once the handshake is through.
+async fn secure(
+    tcp: TcpStream,
+    client: SocketAddr,
+    live: &Live,
+    sink: &dyn RefusalSink,
+) -> Option<Transport> {
+    let Some(tls) = &live.tls else { return Some(Transport::Plain(tcp)) };
+    match handshake(tcp, tls, live).await {
+        Ok(stream) => Some(Transport::Tls(Box::new(stream))),
+        Err((cause, detail)) => {
+            sink.refused(&Refusal {
+                listener: &live.name,
+                client,
+                cause,
+                status: None,
+                code: cause.as_str(),
+                detail: detail.into(),
+                request_id: None,
+            });
+            None
+        }
+    }
+}
+
+async fn handshake(
+    tcp: TcpStream,
+    tls: &TlsServer,
+    live: &Live,
+) -> Result<TlsStream<TcpStream>, (RefusalCause, String)> {
+    let accepted = Box::pin(TlsAcceptor::from(tls.config.clone()).accept(tcp));
+    match tokio::time::timeout(live.limits.tls_handshake_timeout, accepted).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(failure)) => Err((RefusalCause::Handshake, failure.to_string())),
+        Err(_elapsed) => Err((RefusalCause::HandshakeTimeout, "the TLS handshake took too long".to_owned())),
+    }
+}
+
+/// Runs the app until it gives the connection up. When the drain begins, the flag is set and the app polled again:
+/// the guard, waiting deep inside for a next request that must not come, sees it and ends the connection.
+async fn drive<A>(app: Arc<A>, stream: Stream, drain: watch::Receiver<bool>, draining: &Drain)
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let serving = async {
+        let mut next = Some(stream);
+        while let Some(stream) = next.take() {
+            next = app.process_new(stream, &drain).await;
+        }
+    };
+    tokio::pin!(serving);
+    let mut told = drain.clone();
+    tokio::select! {
+        biased;
+        () = &mut serving => return,
+        () = turned(&mut told) => draining.begin(),
+    }
+    serving.await;
+}
