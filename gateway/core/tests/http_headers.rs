@@ -100,6 +100,23 @@ fn h02_a_websocket_handshake_is_said_anew() {
 }
 
 #[test]
+fn h02_stripping_twice_is_stripping_once() {
+    for onward in [Onward::Plain, Onward::WebSocket, Onward::Grpc] {
+        let mut once = fields(&[
+            ("connection", b"Upgrade, X-Mine, X-Forwarded-For"),
+            ("upgrade", b"websocket"),
+            ("te", b"trailers"),
+            ("x-mine", b"1"),
+            ("x-forwarded-for", b"192.0.2.1"),
+        ]);
+        strip_request(&mut once, onward, &identities());
+        let mut twice = once.clone();
+        strip_request(&mut twice, onward, &identities());
+        assert_eq!(once, twice, "{onward:?}");
+    }
+}
+
+#[test]
 fn h02_grpc_keeps_its_trailers() {
     let mut head = fields(&[("te", b"trailers"), ("trailer", b"grpc-status"), ("keep-alive", b"1")]);
     strip_request(&mut head, Onward::Grpc, &identities());

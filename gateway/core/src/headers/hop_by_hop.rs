@@ -65,6 +65,9 @@ pub enum Onward {
 ///
 /// A name that is protected, ours, or in `identity` stays: dropping it could lose the client's address or an
 /// identity on the way to the upstream (CVE-2024-45410, CVE-2026-29054, CVE-2026-105299).
+///
+/// Doing it twice is doing it once: it belongs to the arrival of a request, before an engine acts on
+/// `Connection` in its own way, and again on the copy for an upstream if that engine drops what is said anew.
 pub fn strip_request(head: &mut impl HeadEdit, onward: Onward, identity: &IdentityNames) {
     strip(head, onward, identity);
     match onward {
