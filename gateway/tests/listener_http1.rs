@@ -246,3 +246,21 @@ async fn a_refused_upload_still_sees_its_answer() {
     let reply = read_to_end(&mut client).await;
     assert!(reply.starts_with("HTTP/1.1 400") && reply.ends_with('}'), "{reply}");
 }
+
+#[tokio::test]
+async fn a_client_that_keeps_a_closed_connection_open_holds_no_seat() {
+    for body in ["", "Content-Length: 2\r\n\r\nok"] {
+        let gateway = Gateway::start(vec![plain("web")]);
+        let mut client = TcpStream::connect(gateway.address("web")).await.unwrap();
+        let end = if body.is_empty() { "\r\n" } else { "" };
+        let request = format!("POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{body}{end}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        read_reply(&mut client).await;
+        let freed = async {
+            while gateway.set.in_flight().count() > 0 {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), freed).await.expect("the seat waits for the client");
+    }
+}

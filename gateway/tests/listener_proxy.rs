@@ -30,6 +30,13 @@ impl ProxyHttp for PassOn {
         Ok(())
     }
 
+    async fn request_filter(&self, session: &mut Session, (): &mut ()) -> pingora_core::Result<bool> {
+        if session.req_header().uri.path() == "/refuse" {
+            return pingora_core::Error::e_explain(pingora_core::HTTPStatus(413), "too large");
+        }
+        Ok(false)
+    }
+
     async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora_core::Result<Box<HttpPeer>> {
         Ok(Box::new(HttpPeer::new(self.0, false, String::new())))
     }
@@ -147,4 +154,20 @@ async fn a_websocket_is_tunnelled_with_the_bytes_that_came_early() {
     let mut echoed = [0; 3];
     soon(client.read_exact(&mut echoed)).await.unwrap();
     assert_eq!(&echoed, b"\x81\x01a");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_half_way_still_sees_its_answer() {
+    let (_origin, address, _stop) = start().await;
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client
+            .write_all(b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n")
+            .await
+            .unwrap();
+        client.write_all(&[b'x'; 100_000]).await.unwrap();
+        let mut reply = String::new();
+        soon(client.read_to_string(&mut reply)).await.expect("reset instead of closed");
+        assert!(reply.starts_with("HTTP/1.1 413"), "{reply:?}");
+    }
 }

@@ -65,8 +65,9 @@ where
         server_name: transport.server_name(),
     };
     let draining = Drain::default();
-    let guarded = GuardedIo::new(transport, info, &live.limits, sink, draining.clone());
+    let (guarded, aftercare) = GuardedIo::new(transport, info, &live.limits, sink, draining.clone());
     drive(app, Box::new(guarded), drain, &draining).await;
+    aftercare.finish().await;
     drop(seat);
 }
 

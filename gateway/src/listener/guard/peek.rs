@@ -6,13 +6,13 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::GuardedIo;
+use super::Guard;
 use super::read::{Filled, Stage};
 
 /// What an HTTP/2 client sends first.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-impl GuardedIo {
+impl Guard {
     /// The preface if the connection begins with it, nothing if it does not.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use portcullis_core::framing::{HeadSummary, Step, UpgradeAsk, Violation};
 use portcullis_core::outcome::Rejection;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::GuardedIo;
+use super::Guard;
 use super::peek::PREFACE;
 use super::refuse::Farewell;
 
@@ -85,7 +85,7 @@ pub(super) enum Filled {
     Failed(io::Error),
 }
 
-impl GuardedIo {
+impl Guard {
     /// `AsyncRead::poll_read`, with every byte vouched for.
     pub(super) fn poll_guarded(
         &mut self,
@@ -123,6 +123,15 @@ impl GuardedIo {
         if self.inbox.is_empty() {
             // Most connections are idle most of the time: an empty inbox keeps no memory.
             self.inbox = BytesMut::new();
+        }
+        self.settle();
+    }
+
+    /// Notices the end of a message with its last byte, not with a read that may never come.
+    fn settle(&mut self) {
+        let all_out = matches!(self.stage, Stage::Body) && self.cleared == 0 && self.inbox.is_empty();
+        if all_out && matches!(self.scanner.push(&[]), Ok(Step::MessageEnd)) {
+            self.stage = Stage::Held;
         }
     }
 
@@ -217,6 +226,7 @@ impl GuardedIo {
         };
         self.inbox.extend_from_slice(read.get(sound..).unwrap_or_default());
         out.set_filled(before + sound);
+        self.settle();
         Ok(sound > 0)
     }
 

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use portcullis_core::outcome::{Answer, Rejection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::GuardedIo;
+use super::Guard;
 use super::read::Stage;
 use super::transport::Transport;
 use super::write::Outbox;
@@ -70,7 +70,7 @@ impl Farewell {
     }
 }
 
-impl GuardedIo {
+impl Guard {
     /// Answers for Pingora, which will see no more than the end of the connection.
     pub(super) fn refuse(&mut self, rejection: &Rejection) {
         let request_id = self.sink.request_id();
@@ -90,8 +90,12 @@ impl GuardedIo {
 
     /// The app has closed the connection: only a message that was cut short leaves the client sending.
     pub(super) fn hang_up(&mut self) {
-        let cut_short = !self.inbox.is_empty() || matches!(self.stage, Stage::Body | Stage::Broken(_));
-        self.begin_farewell(if cut_short { Farewell::Answering } else { Farewell::Closing });
+        self.begin_farewell(if self.is_cut_short() { Farewell::Answering } else { Farewell::Closing });
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(super) fn is_cut_short(&self) -> bool {
+        !self.inbox.is_empty() || matches!(self.stage, Stage::Body | Stage::Broken(_) | Stage::Farewell(_))
     }
 
     pub(super) fn begin_farewell(&mut self, farewell: Farewell) {
