@@ -180,6 +180,7 @@ impl ConsulClient {
             // One query, one connection: a stuck one holds up no other.
             .http1_only()
             .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(15))
             .tcp_keepalive(Duration::from_secs(15))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.connect_timeout);

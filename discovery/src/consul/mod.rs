@@ -35,8 +35,9 @@ pub struct ConsulSettings {
     pub query: QuerySettings,
     /// What a sudden loss of endpoints means.
     pub brake: BrakeSettings,
-    /// Bound on connections to Consul; at least 4. A quarter reads services on behalf of the feed, two are the
-    /// feed's, the rest are for one blocking query each. A further datacenter beyond the bound adds two.
+    /// Bound on queries to Consul at once, each on a connection; at least 4. A quarter reads services on behalf of
+    /// the feed, two are the feed's, the rest are for one blocking query each. A further datacenter beyond the
+    /// bound adds two. While connections break, a few more than this may be open for a moment, idle.
     pub connections_max: usize,
     /// Where last known sets are kept; nowhere when `None`.
     pub state_dir: Option<PathBuf>,

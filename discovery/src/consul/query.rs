@@ -158,6 +158,7 @@ pub struct Query<T> {
     last: Option<T>,
     failures: u32,
     leader_until: Duration,
+    asked_at: Duration,
     /// Theoretical arrival time of the pace's token bucket (GCRA, ITU-T I.371).
     paced_until: Duration,
 }
@@ -172,6 +173,7 @@ impl<T: Clone + PartialEq> Query<T> {
             last: None,
             failures: 0,
             leader_until: Duration::ZERO,
+            asked_at: Duration::ZERO,
             paced_until: Duration::ZERO,
         }
     }
@@ -224,7 +226,10 @@ impl<T: Clone + PartialEq> Query<T> {
             self.index = 0;
             return None;
         }
-        self.index = index;
+        // A server that lets go of a query early and has no news is about to stop. Its successor counts from the
+        // beginning and would hold our index for the whole wait, so the next question has none.
+        let let_go = index == self.index && index > 1 && now < self.asked_at + self.settings.wait;
+        self.index = if let_go { 0 } else { index };
         let regained = std::mem::take(&mut self.failures) > 0;
         // Equal indexes are compared as well: a restarted server may have counted up to the same number.
         if self.last.as_ref() == Some(&value) {
@@ -257,6 +262,7 @@ impl<T: Clone + PartialEq> Query<T> {
             return Next::Sleep(allowed - now);
         }
         self.paced_until = self.paced_until.max(now) + self.settings.pace;
+        self.asked_at = now;
         Next::Request(Ask { index: self.index, wait: self.settings.wait, consistency: self.consistency(now) })
     }
 

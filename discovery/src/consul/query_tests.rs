@@ -122,6 +122,18 @@ fn d8_an_index_that_goes_backwards_is_reset_and_reread_at_once_without_using_the
 }
 
 #[test]
+fn d8_a_query_let_go_early_without_news_is_followed_by_a_question_without_an_index() {
+    let mut run = Run::new(QuerySettings::default());
+    run.step(Event::Woke);
+    run.step(answer("26", &[1]));
+    run.now += 5 * SECOND;
+    assert_eq!(asked(run.step(answer("26", &[1]))).index, 0);
+    assert_eq!(asked(run.step(answer("26", &[1]))).index, 26);
+    run.now += 31 * SECOND;
+    assert_eq!(asked(run.step(answer("26", &[1]))).index, 26);
+}
+
+#[test]
 fn d9_an_index_of_0_missing_unreadable_or_too_large_is_1_and_never_a_busy_loop() {
     for bad in [Some("0"), None, Some("x"), Some("18446744073709551616"), Some("-1"), Some("")] {
         let mut run = Run::new(QuerySettings::default());

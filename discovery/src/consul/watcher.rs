@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::client::{ClientError, Target};
-use super::query::{Ask, Event, Next, Query, Trouble, Update};
+use super::query::{Ask, Event, Next, Query, QuerySettings, Trouble, Update};
 use super::shared::{Road, Shared};
 use super::translate::{SkipReason, Translated, translate};
 use super::watches::{Watches, retire};
@@ -51,7 +51,12 @@ struct Life {
 impl Watcher {
     pub(crate) async fn run(self) {
         let shared = Arc::clone(&self.shared);
-        let mut query = Query::<EndpointSet>::new(shared.query_settings);
+        let settings = match self.road.as_ref() {
+            Road::Own(_) => shared.query_settings,
+            // The feed ends the wait whenever it likes.
+            Road::Feed(_) => QuerySettings { wait: Duration::ZERO, ..shared.query_settings },
+        };
+        let mut query = Query::<EndpointSet>::new(settings);
         let mut rng = shared.rng(&self.query);
         let mut life = Life::new(self);
         let mut event = Event::<EndpointSet>::Woke;

@@ -46,7 +46,8 @@ struct Shared {
     world: Mutex<World>,
     index: watch::Sender<u64>,
     open: AtomicUsize,
-    open_max: AtomicUsize,
+    busy: AtomicUsize,
+    busy_max: AtomicUsize,
 }
 
 /// The server; it stops when dropped.
@@ -81,7 +82,8 @@ impl Fake {
             world: Mutex::default(),
             index: watch::channel(10).0,
             open: AtomicUsize::new(0),
-            open_max: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            busy_max: AtomicUsize::new(0),
         });
         let mut server = JoinSet::new();
         server.spawn(accept(listener, acceptor, Arc::clone(&shared)));
@@ -115,8 +117,9 @@ impl Fake {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn open_max(&self) -> usize {
-        self.shared.open_max.load(Ordering::SeqCst)
+    /// The most requests that were ever being answered or held at once.
+    pub(crate) fn busy_max(&self) -> usize {
+        self.shared.busy_max.load(Ordering::SeqCst)
     }
 }
 
@@ -137,9 +140,7 @@ async fn accept(listener: TcpListener, acceptor: Option<tokio_rustls::TlsAccepto
         while connections.try_join_next().is_some() {}
         let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
         connections.spawn(async move {
-            let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
-            shared.open_max.fetch_max(open, Ordering::SeqCst);
-            let _closed = Closed(Arc::clone(&shared));
+            let _closed = Counted::new(&shared.open);
             match acceptor {
                 None => serve(stream, &shared).await,
                 Some(acceptor) => {
@@ -152,11 +153,19 @@ async fn accept(listener: TcpListener, acceptor: Option<tokio_rustls::TlsAccepto
     }
 }
 
-struct Closed(Arc<Shared>);
+/// One more for as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
 
-impl Drop for Closed {
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -174,12 +183,15 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared)
                 Ok(0) | Err(_) => return,
             }
         };
+        let busy = Counted::new(&shared.busy);
+        shared.busy_max.fetch_max(shared.busy.load(Ordering::SeqCst), Ordering::SeqCst);
         let mut probe = [0; 1];
         let answered = tokio::select! {
             reply = reply(&head, shared) => reply,
             // A held query whose client has gone is over.
             _ = stream.read(&mut probe) => return,
         };
+        drop(busy);
         let Some((bytes, close)) = answered else { return };
         if stream.write_all(&bytes).await.is_err() || close {
             let _ = stream.shutdown().await;
