@@ -90,7 +90,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// The labels of all kinds in metrics and logs, in the order of [`Trouble::index`].
+    /// The labels of all kinds in metrics and logs, in a fixed order.
     pub const LABELS: [&'static str; 8] =
         ["unreachable", "timeout", "denied", "token", "throttled", "status", "malformed", "too_large"];
 

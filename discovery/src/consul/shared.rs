@@ -138,3 +138,32 @@ impl Shared {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::consul::client::ClientSettings;
+
+    #[tokio::test]
+    async fn d26_a_watch_that_panics_begins_again_and_one_that_ends_does_not() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = ConsulClient::new(ClientSettings::new("127.0.0.1:1")).expect("a client");
+        let (query, brake) = (QuerySettings::default(), BrakeSettings::default());
+        let shared = Shared::new(client, query, brake, None, 4, 7, Handle::current());
+        let lives = Arc::new(AtomicUsize::new(0));
+        let (ended, mut end) = tokio::sync::mpsc::channel(8);
+        let count = Arc::clone(&lives);
+        shared.supervise("a test", move || {
+            let (life, ended) = (count.fetch_add(1, Ordering::SeqCst), ended.clone());
+            async move {
+                assert!(life > 0, "the first life ends in a panic, on purpose");
+                let _told = ended.send(life).await;
+            }
+        });
+        assert_eq!(end.recv().await, Some(1));
+        assert_eq!(end.recv().await, None, "the supervisor has let its task go");
+        assert_eq!(lives.load(Ordering::SeqCst), 2);
+    }
+}

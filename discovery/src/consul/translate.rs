@@ -34,7 +34,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// Every reason, in the order of [`SkipReason::index`].
+    /// Every reason, in a fixed order.
     pub const ALL: [Self; 8] = [
         Self::Unreadable,
         Self::NoAddress,
