@@ -15,12 +15,13 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Lines between the braces of a method of `impl ProxyHttp`: it delegates.
 const PROXY_BODY_LINES_MAX: usize = 10;
 /// The parts of the tree that may name a Pingora type.
-const PINGORA_PLACES: [&str; 7] = [
+const PINGORA_PLACES: [&str; 8] = [
     "gateway/src/proxy/",
     "gateway/src/listener/",
     "gateway/src/upstream/",
     "gateway/src/store/",
     "gateway/src/boot.rs",
+    "gateway/src/boot/",
     "gateway/tests/",
     "loadtest/",
 ];

@@ -8,7 +8,7 @@ use super::BadPattern;
 
 /// A literal in the form of a normalised path: unreserved characters decoded, escapes in upper case, text that is
 /// not ASCII encoded as UTF-8 (RFC 3986 §6.2.2).
-pub(super) fn normal_literal(part: &str) -> Result<String, BadPattern> {
+pub(crate) fn normal_literal(part: &str) -> Result<String, BadPattern> {
     let mut out = String::with_capacity(part.len());
     let mut rest = part.chars();
     while let Some(char) = rest.next() {
@@ -38,7 +38,7 @@ fn push_escape(out: &mut String, digits: &str) -> Result<(), BadPattern> {
     }
     let byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
     match byte {
-        b'/' | b'\\' | 0 => Err(bad()),
+        b'/' | b'\\' | 0..=0x1f | 0x7f => Err(bad()),
         byte if is_unreserved(byte) => {
             out.push(char::from(byte));
             Ok(())
@@ -47,9 +47,10 @@ fn push_escape(out: &mut String, digits: &str) -> Result<(), BadPattern> {
     }
 }
 
-/// `pchar` of RFC 3986 §3.3 without escapes and without `*`, which patterns keep for themselves.
+/// `pchar` of RFC 3986 §3.3 without escapes, without `*`, which patterns keep for themselves, and without `;`, which no
+/// normalised path has.
 fn is_path_char(char: char) -> bool {
-    char.is_ascii_alphanumeric() || "-._~!$&'()+,;=:@".contains(char)
+    char.is_ascii_alphanumeric() || "-._~!$&'()+,=:@".contains(char)
 }
 
 fn is_unreserved(byte: u8) -> bool {

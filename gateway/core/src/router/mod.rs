@@ -23,6 +23,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
+pub(crate) use literal::normal_literal;
+
 use host::HostIndex;
 use tree::{Forest, Search};
 

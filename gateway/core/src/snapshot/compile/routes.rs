@@ -1,0 +1,378 @@
+//! Routes: first read with the names they refer to, then built once every upstream is known.
+//!
+//! Two passes, because an upstream's cell is made with the breakers of all routes that use it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_schema as schema;
+use portcullis_schema::{At, Code, Document, Span};
+
+use super::conditions::ConditionPool;
+use super::filters::FilterPool;
+use super::fingerprint;
+use super::gates;
+use super::layers::{Layered, Layers};
+use super::report::Report;
+use super::resilience::{self, AnswerDraft, FallbackDraft};
+use super::upstreams::Upstreams;
+use crate::auth::ApiKeys;
+use crate::auth::{ApiKeyGate, JwtGate};
+use crate::breaker::BreakerSettings;
+use crate::chain::{Chain, Hook};
+use crate::limit::{Limit, LimitBy, LimitSettings};
+use crate::retry::RetrySettings;
+use crate::router::{Conditions, HostPattern, PathPattern, RouteSpec};
+use crate::snapshot::carry::{Cells, LimitOwner};
+use crate::snapshot::rewrite::BadRewrite;
+use crate::snapshot::{
+    Destination, Fallback, FallbackAnswer, HeaderEdits, Rewrite, Route, Target, Timeouts, Upstream,
+    WeightedDestination,
+};
+use crate::upstream::BreakerIdx;
+
+/// Largest request body unless the document says otherwise.
+const BODY_BYTES_DEFAULT: u64 = 2 * 1024 * 1024;
+
+/// What reading routes needs and fills.
+pub(super) struct Workshop<'d, 'o> {
+    pub(super) document: &'d Document,
+    pub(super) layers: Layers<'d>,
+    pub(super) upstreams: Upstreams<'d>,
+    pub(super) conditions: ConditionPool,
+    pub(super) filters: FilterPool<'d>,
+    pub(super) cells: Cells<'o>,
+    pub(super) api_keys: Arc<ApiKeys>,
+    pub(super) report: Report,
+    parts: BTreeMap<usize, (Arc<Layered>, Arc<Parts>)>,
+}
+
+/// The settings of a route that do not depend on where it goes; shared by routes with the same layers.
+#[derive(Debug)]
+struct Parts {
+    jwt: Option<Arc<JwtGate>>,
+    api_key: Option<Arc<ApiKeyGate>>,
+    limit: Option<LimitSettings>,
+    retry: Option<RetrySettings>,
+    failed_statuses: Arc<[u16]>,
+    breaker: Option<At<BreakerSettings>>,
+    fallbacks: Vec<FallbackDraft>,
+    request_headers: Arc<HeaderEdits>,
+    response_headers: Arc<HeaderEdits>,
+    body_bytes_max: Option<u64>,
+    chain: Arc<Chain>,
+    fingerprint: u64,
+}
+
+impl Parts {
+    /// Everything that has a meaning, without the places it was written at.
+    fn print(&self) -> u64 {
+        let jwt = self.jwt.as_ref().map(|gate| (gate.settings(), gate.keys().source()));
+        let gates = (jwt, self.api_key.as_ref().map(|gate| gate.header()), &self.limit);
+        let failure =
+            (&self.retry, &self.failed_statuses, self.breaker.as_ref().map(|at| &at.value), &self.fallbacks);
+        let edits = (&self.request_headers, &self.response_headers, self.body_bytes_max, self.fingerprint);
+        fingerprint::of(&(gates, failure, edits))
+    }
+}
+
+/// A route whose upstreams are still names.
+#[derive(Debug)]
+pub(super) struct RouteDraft {
+    name: Arc<str>,
+    hosts: Vec<HostPattern>,
+    path: PathPattern,
+    conditions: Conditions,
+    priority: i32,
+    rewrite: Option<Rewrite>,
+    limit: Option<Arc<Limit>>,
+    parts: Arc<Parts>,
+    targets: Vec<(u32, DestinationDraft)>,
+    fallbacks: Vec<Option<DestinationDraft>>,
+}
+
+#[derive(Debug)]
+struct DestinationDraft {
+    upstream: Arc<str>,
+    breaker: Option<BreakerIdx>,
+    timeouts: Timeouts,
+}
+
+impl<'d, 'o> Workshop<'d, 'o> {
+    pub(super) fn new(
+        document: &'d Document,
+        catalog: &'d portcullis_plugin_sdk::Catalog,
+        cells: Cells<'o>,
+        mut report: Report,
+    ) -> Self {
+        let api_keys = gates::api_keys(document, &mut report);
+        Self {
+            document,
+            layers: Layers::new(document),
+            upstreams: Upstreams::new(document),
+            conditions: ConditionPool::default(),
+            filters: FilterPool::new(catalog),
+            cells,
+            api_keys,
+            report,
+            parts: BTreeMap::new(),
+        }
+    }
+
+    /// Reads one route; `None` if it cannot be built, for reasons that are reported. Reads on after a mistake, so
+    /// that one hides no other.
+    pub(super) fn read(&mut self, name: &'d schema::Name, route: &'d schema::Route) -> Option<RouteDraft> {
+        let layered = self.layers.of(route, &mut self.report);
+        let parts = self.parts(&layered);
+        let limit = self.limit(name, &layered, &parts);
+        let hosts = self.conditions.hosts(route, &mut self.report);
+        let path = self.conditions.path(route, &mut self.report);
+        let conditions = self.conditions.conditions(route, &mut self.report);
+        let targets = self.targets(route, &layered, &parts);
+        let fallbacks = self.fallback_destinations(&layered, &parts);
+        let path = path?;
+        let rewrite = match &route.rewrite {
+            Some(rewrite) => self.rewrite(rewrite, &path)?,
+            None => None,
+        };
+        Some(RouteDraft {
+            name: name.shared(),
+            hosts,
+            conditions: conditions?,
+            priority: route.priority.as_ref().map_or(0, |priority| priority.value),
+            rewrite,
+            limit,
+            parts,
+            targets: targets?,
+            fallbacks,
+            path,
+        })
+    }
+
+    fn parts(&mut self, layered: &Arc<Layered>) -> Arc<Parts> {
+        let address = Arc::as_ptr(layered) as usize;
+        if let Some((_, known)) = self.parts.get(&address) {
+            return Arc::clone(known);
+        }
+        let parts = Arc::new(self.fresh_parts(layered));
+        // the layers are kept alive with the parts, so no other can come to have their address
+        self.parts.insert(address, (Arc::clone(layered), Arc::clone(&parts)));
+        parts
+    }
+
+    fn fresh_parts(&mut self, layered: &Layered) -> Parts {
+        let keys = &layered.keys;
+        let report = &mut self.report;
+        let retry = gates::on(&keys.retry);
+        let fallbacks = gates::on(&keys.fallback).map(|fallback| fallback.value.0).unwrap_or_default();
+        let limit_name = layered.limit_layer.clone().unwrap_or_default();
+        let (chain, chain_print) = self.filters.chain(keys.plugins.as_deref().unwrap_or_default(), report);
+        let mut parts = Parts {
+            jwt: gates::on(&keys.jwt).and_then(|jwt| gates::jwt_gate(&jwt, &mut self.cells, report)),
+            api_key: gates::on(&keys.api_key).map(|key| gates::api_key_gate(&key.value, &self.api_keys)),
+            limit: gates::on(&keys.rate_limit)
+                .and_then(|limit| gates::limit_settings(&limit, limit_name, LimitBy::Ip, report)),
+            failed_statuses: resilience::failed_statuses(retry.as_ref().map(|retry| &retry.value)).into(),
+            retry: retry.and_then(|retry| resilience::retry(&retry, report)),
+            breaker: gates::on(&keys.circuit_breaker).and_then(|breaker| {
+                resilience::breaker(&breaker, report).map(|settings| At::new(settings, breaker.at))
+            }),
+            fallbacks: resilience::fallbacks(&fallbacks, &mut self.upstreams, &mut self.conditions, report),
+            request_headers: self.filters.edits(keys.request_headers.as_ref(), report),
+            response_headers: self.filters.edits(keys.response_headers.as_ref(), report),
+            body_bytes_max: match &keys.max_body {
+                Some(setting) => setting.value.on().map(|size| size.0),
+                None => Some(BODY_BYTES_DEFAULT),
+            },
+            chain,
+            fingerprint: chain_print,
+        };
+        parts.fingerprint = parts.print();
+        parts
+    }
+
+    /// The limit of a route. One that a policy sets is counted for all its routes together, unless it counts by route.
+    fn limit(&mut self, name: &schema::Name, layered: &Layered, parts: &Parts) -> Option<Arc<Limit>> {
+        let settings = parts.limit.clone()?;
+        Some(match &layered.limit_layer {
+            Some(layer) if settings.by != LimitBy::Route => {
+                self.cells.limit(LimitOwner::Policy(Arc::clone(layer)), settings)
+            }
+            Some(_) => self.cells.limit(LimitOwner::Route(name.shared()), settings),
+            None => {
+                let settings = LimitSettings { name: name.shared(), ..settings };
+                self.cells.limit(LimitOwner::Route(name.shared()), settings)
+            }
+        })
+    }
+
+    fn targets(
+        &mut self,
+        route: &schema::Route,
+        layered: &Layered,
+        parts: &Parts,
+    ) -> Option<Vec<(u32, DestinationDraft)>> {
+        if let Some(to) = &route.to {
+            let name = self.upstreams.resolve(&to.value, to.at, &mut self.report)?;
+            return Some(vec![(1, self.destination(name, layered, parts))]);
+        }
+        let weights = route.weights.as_ref()?;
+        let mut targets = Vec::new();
+        for (target, entry) in &weights.value.0 {
+            let name = self.upstreams.resolve(target, entry.at, &mut self.report);
+            if let Some(name) = name {
+                targets.push((entry.value.value, self.destination(name, layered, parts)));
+            }
+        }
+        let is_complete = targets.len() == weights.value.0.len();
+        if is_complete && targets.iter().all(|(weight, _)| *weight == 0) {
+            let message = "no target of `weights` has a weight above 0, so the route goes nowhere";
+            let help = Some(
+                "give at least one a weight, such as `weights: { orders: 95, orders-canary: 5 }`".to_owned(),
+            );
+            self.report.say(Code::OutOfRange, weights.at, message, "adds up to 0", help);
+            return None;
+        }
+        is_complete.then_some(targets)
+    }
+
+    fn destination(&mut self, upstream: Arc<str>, layered: &Layered, parts: &Parts) -> DestinationDraft {
+        let breaker = parts.breaker.as_ref().and_then(|breaker| {
+            self.upstreams.breaker(&upstream, &breaker.value, breaker.at, &mut self.report)
+        });
+        let defaults = self.document.defaults.as_ref().and_then(|defaults| defaults.timeout.as_ref());
+        let layers = [
+            defaults.map(|timeout| &timeout.value),
+            self.upstreams.timeout(&upstream),
+            layered.timeout_over.as_ref(),
+        ];
+        DestinationDraft { breaker, timeouts: resilience::timeouts(layers), upstream }
+    }
+
+    /// Where each fallback goes; `None` for a fixed answer.
+    fn fallback_destinations(&mut self, layered: &Layered, parts: &Parts) -> Vec<Option<DestinationDraft>> {
+        let destinations = parts.fallbacks.iter().map(|fallback| match &fallback.answer {
+            AnswerDraft::Upstream(name) => Some(self.destination(Arc::clone(name), layered, parts)),
+            AnswerDraft::Fixed { .. } => None,
+        });
+        destinations.collect()
+    }
+
+    /// The rewrite of a route; the outer `None` means that it is reported.
+    fn rewrite(&mut self, rewrite: &At<schema::Rewrite>, path: &PathPattern) -> Option<Option<Rewrite>> {
+        let schema::Rewrite { strip_prefix, add_prefix, path: to } = &rewrite.value;
+        let text = |part: &Option<At<String>>| part.as_ref().map(|part| part.value.clone());
+        let (at, compiled): (Span, _) = match (to, strip_prefix.as_ref().or(add_prefix.as_ref())) {
+            (Some(to), _) => (to.at, Rewrite::path(&to.value, path)),
+            (None, Some(part)) => {
+                (part.at, Rewrite::prefix(text(strip_prefix).as_deref(), text(add_prefix).as_deref(), path))
+            }
+            (None, None) => return Some(None),
+        };
+        match compiled {
+            Ok(compiled) => Some(Some(compiled)),
+            Err(why) => {
+                self.report_rewrite(at, &why, path);
+                None
+            }
+        }
+    }
+
+    fn report_rewrite(&mut self, at: Span, why: &BadRewrite, path: &PathPattern) {
+        let (code, help) = match why {
+            BadRewrite::NotAPath(text) if !text.starts_with('/') => return, // the schema has said so
+            BadRewrite::NotAPath(_) => (Code::BadPath, None),
+            BadRewrite::NotThePrefix(_) => {
+                let help = "a prefix is taken away in whole segments, as they are written in `path`";
+                (Code::BadCombination, Some(help.to_owned()))
+            }
+            BadRewrite::UnknownParam(name) => {
+                let names = path.param_names().map(|name| &**name);
+                let near = schema::nearest(name, names).map(|near| format!("did you mean `{{{near}}}`?"));
+                (Code::UnknownParameter, near)
+            }
+            BadRewrite::NoTail => {
+                (Code::UnknownParameter, Some("end the route's `path` in `/**`".to_owned()))
+            }
+        };
+        self.report.say(code, at, format!("`rewrite`: {why}"), "cannot be done", help);
+    }
+
+    /// The finished route, as the router takes it.
+    pub(super) fn finish(
+        idx: u32,
+        draft: RouteDraft,
+        upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
+        cells: &mut Cells<'_>,
+    ) -> Option<RouteSpec<Arc<Route>>> {
+        let RouteDraft { name, hosts, path, conditions, priority, rewrite, limit, parts, targets, fallbacks } =
+            draft;
+        let retry = parts.retry.as_ref().map(|settings| {
+            let names: Vec<&str> = targets.iter().map(|(_, target)| &*target.upstream).collect();
+            cells.retry(&names.join(" "), settings.clone())
+        });
+        let shape = (&hosts, &path, &conditions, priority, &rewrite);
+        let fingerprint = fingerprint::of(&(shape, parts.fingerprint, &targets));
+        let fallbacks = parts.fallbacks.iter().zip(fallbacks);
+        let fallbacks = fallbacks.map(|(draft, destination)| fallback(draft, destination, upstreams));
+        let route = Route {
+            name: Arc::clone(&name),
+            idx,
+            target: target(targets, upstreams)?,
+            jwt: parts.jwt.clone(),
+            api_key: parts.api_key.clone(),
+            limit_is_by_consumer: parts.limit.as_ref().is_some_and(|limit| limit.by == LimitBy::Consumer),
+            limit,
+            retry,
+            failed_statuses: Arc::clone(&parts.failed_statuses),
+            fallbacks: fallbacks.collect::<Option<Vec<Fallback>>>()?.into(),
+            rewrite,
+            request_headers: Arc::clone(&parts.request_headers),
+            response_headers: Arc::clone(&parts.response_headers),
+            body_bytes_max: parts.body_bytes_max,
+            chain: Arc::clone(&parts.chain),
+            fingerprint,
+        };
+        let answers_preflight = parts.chain.wants(Hook::Preflight);
+        Some(RouteSpec { name, hosts, path, conditions, priority, answers_preflight, value: Arc::new(route) })
+    }
+}
+
+fn destination(
+    draft: DestinationDraft,
+    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
+) -> Option<Destination> {
+    let DestinationDraft { upstream, breaker, timeouts } = draft;
+    Some(Destination { upstream: Arc::clone(upstreams.get(&upstream)?), breaker, timeouts })
+}
+
+fn target(
+    targets: Vec<(u32, DestinationDraft)>,
+    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
+) -> Option<Target> {
+    let mut items = Vec::with_capacity(targets.len());
+    let mut total = 0_u64;
+    for (weight, draft) in targets.into_iter().filter(|(weight, _)| *weight > 0) {
+        total += u64::from(weight);
+        items.push(WeightedDestination { cumulative: total, destination: destination(draft, upstreams)? });
+    }
+    if items.len() == 1 {
+        return items.pop().map(|item| Target::One(item.destination));
+    }
+    Some(Target::Weighted { total, items: items.into() })
+}
+
+fn fallback(
+    draft: &FallbackDraft,
+    to: Option<DestinationDraft>,
+    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
+) -> Option<Fallback> {
+    let answer = match (&draft.answer, to) {
+        (AnswerDraft::Upstream(_), Some(to)) => FallbackAnswer::Upstream(destination(to, upstreams)?),
+        (AnswerDraft::Upstream(_), None) => return None,
+        (AnswerDraft::Fixed { status, content_type, body }, _) => {
+            FallbackAnswer::Fixed { status: *status, content_type: content_type.clone(), body: body.clone() }
+        }
+    };
+    Some(Fallback { kinds: draft.kinds, methods: draft.methods.clone(), answer })
+}

@@ -1,0 +1,64 @@
+//! A route with everything that a request on it needs, and a consumer.
+
+use std::sync::Arc;
+
+use super::{Fallback, HeaderEdits, Rewrite, Target};
+use crate::auth::api_key::ApiKeyGate;
+use crate::auth::jwt::JwtGate;
+use crate::chain::Chain;
+use crate::limit::Limit;
+use crate::retry::RetryPolicy;
+
+/// One route. What routes have in common (gates, limits, chains, edits) is shared between them.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its place among the routes of its snapshot: what the shell keeps for each route is found by it.
+    pub idx: u32,
+    /// Where its requests go.
+    pub target: Target,
+    /// Asks for a token.
+    pub jwt: Option<Arc<JwtGate>>,
+    /// Asks for an API key. Beside `jwt`, both must pass.
+    pub api_key: Option<Arc<ApiKeyGate>>,
+    /// Bounds how many requests come; see [`super::Snapshot::limits_for`].
+    pub limit: Option<Arc<Limit>>,
+    /// Whether `limit` counts by consumer, and so yields to a consumer's own.
+    pub limit_is_by_consumer: bool,
+    /// Repeats attempts that failed.
+    pub retry: Option<Arc<RetryPolicy>>,
+    /// Statuses of an upstream that count as failed, sorted.
+    pub failed_statuses: Arc<[u16]>,
+    /// What answers when the upstream cannot; the first that covers the failure.
+    pub fallbacks: Arc<[Fallback]>,
+    /// How the path is rewritten for the upstream.
+    pub rewrite: Option<Rewrite>,
+    /// Changes to the fields that the upstream sees.
+    pub request_headers: Arc<HeaderEdits>,
+    /// Changes to the fields that the client sees.
+    pub response_headers: Arc<HeaderEdits>,
+    /// Largest request body in bytes; `None` for no bound.
+    pub body_bytes_max: Option<u64>,
+    /// Plugins in the order they run.
+    pub chain: Arc<Chain>,
+    /// Changes when the meaning of the route does; of no use outside one process.
+    pub fingerprint: u64,
+}
+
+/// Somebody who calls.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Its name.
+    pub name: Arc<str>,
+    /// A limit of its own.
+    pub limit: Option<Arc<Limit>>,
+}
+
+impl Route {
+    /// Whether an upstream's `status` counts as a failed attempt.
+    #[must_use]
+    pub fn is_failed(&self, status: u16) -> bool {
+        self.failed_statuses.binary_search(&status).is_ok()
+    }
+}

@@ -1,0 +1,64 @@
+//! The admin API, on its own listener: loopback unless told otherwise, and never without the token.
+//!
+//! One file a resource; the types answered are the types documented. Nothing here is on the way of
+//! a request, and nothing here takes a lock that a request takes.
+
+mod config;
+mod door;
+mod problem;
+mod status;
+mod upstreams;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::operator::Operator;
+use door::Door;
+
+/// Longest body of an admin request; a configuration that is validated has to fit.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Portcullis admin API",
+    description = "Every request needs `Authorization: Bearer TOKEN`; the token is in `admin-token` in the state directory. \
+                   Errors are `application/problem+json` (RFC 9457)."
+))]
+struct Api;
+
+/// The API's routes, behind `token`.
+pub fn routes(operator: Arc<Operator>, token: &str) -> Router {
+    let (router, document) = described().split_for_parts();
+    let document = Arc::new(document);
+    router
+        .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()).into_response() }))
+        .fallback(problem::unknown_path)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Arc::new(Door::new(token)), door::enter))
+        .with_state(operator)
+}
+
+/// Every route with its description.
+fn described() -> OpenApiRouter<Arc<Operator>> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(status::info))
+        .routes(routes!(status::status))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(upstreams::one))
+        .routes(routes!(config::validate))
+        .routes(routes!(config::reload))
+}
+
+/// The description of the API.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().split_for_parts().1
+}

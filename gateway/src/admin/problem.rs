@@ -1,0 +1,76 @@
+//! Errors of the admin API: `application/problem+json` (RFC 9457).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::reload::Refusal;
+
+/// What went wrong, and where one exists the way out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// Always `about:blank`: `code` says more.
+    r#type: &'static str,
+    /// In a few words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// A stable slug.
+    code: &'static str,
+    /// In a sentence.
+    detail: String,
+    /// One element for each finding about a configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Value>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        as_problem((status, Json(self)).into_response())
+    }
+}
+
+/// A refused configuration: 422 if the text is to blame, 409 if the state of the gateway is.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal {
+        Refusal::Invalid { .. } | Refusal::TestsFailed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::NeedsRestart { .. } | Refusal::Listeners { .. } => StatusCode::CONFLICT,
+    };
+    let mut problem = refusal.to_problem();
+    if let Some(fields) = problem.as_object_mut() {
+        fields.insert("status".to_owned(), status.as_u16().into());
+    }
+    as_problem((status, Json(problem)).into_response())
+}
+
+fn as_problem(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+pub(super) async fn unknown_path(uri: Uri) -> Problem {
+    let detail = format!("{} is not here; /api/v1/openapi.json lists what is", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "unknown_path", detail)
+}
+
+pub(super) async fn wrong_method(uri: Uri) -> Problem {
+    let detail = format!("{} does not take this method; /api/v1/openapi.json says which", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
+}

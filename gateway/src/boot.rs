@@ -1,0 +1,345 @@
+//! The parts list: builds everything once, in order, and runs it until it is told to stop.
+//!
+//! Whatever can fail fails here, before the first connection is taken, with a message that says
+//! the way out. Long-lived work starts only from here.
+
+mod doors;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server};
+use pingora_core::apps::HttpServerOptions;
+use pingora_proxy::{HttpProxy, http_proxy};
+use portcullis_core::headers::via::Via;
+use portcullis_core::limit::LimitSeed;
+use portcullis_core::snapshot::{AccessLog as AccessLogSettings, Boot, Carried};
+use portcullis_discovery::Source;
+use portcullis_discovery::consul::ConsulSource;
+use portcullis_plugin_sdk::Catalog;
+use portcullis_schema::{FileSource, Style};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+
+use crate::operator::Operator;
+use crate::follow::Follow;
+use crate::listener::{ListenerService, ListenerSet};
+use crate::live::Live;
+use crate::proxy::{Gateway, Proxy, Reveal};
+use crate::readiness::Readiness;
+use crate::reload::{Candidate, Disk, Refusal, Reloader, candidate, listener_specs};
+use crate::state_dir::{AdminToken, StateDir, StateDirError};
+use crate::store::jwks;
+use crate::telemetry::access_log::{AccessLog, Destination, SampledLog};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::refusals::Refusals;
+use crate::{entropy, housekeeping};
+
+/// Attempts of one request that Pingora allows, over all policies and fallbacks; the routes' own
+/// bounds are smaller.
+const ATTEMPTS_MAX: usize = 32;
+/// Idle connections to upstreams that are kept, for each worker thread.
+const POOL_SIZE: usize = 512;
+/// Longest wait for the first answers of the registry before traffic is taken.
+const FIRST_ANSWERS_WAIT: Duration = Duration::from_secs(5);
+/// An HTTP/2 connection without streams is closed after this long.
+const H2_IDLE: Duration = Duration::from_secs(60);
+/// Requests on one HTTP/1.1 connection before it is closed, so that no connection lasts for ever.
+const REQUESTS_PER_CONNECTION: u32 = 10_000;
+/// HTTP/2 receive windows: one stream, and the connection. The protocol's own 64 KiB throttles uploads.
+const H2_STREAM_WINDOW: u32 = 256 << 10;
+const H2_CONNECTION_WINDOW: u32 = 1 << 20;
+/// Longest wait for a connection to an issuer of tokens.
+const ISSUER_CONNECT_WAIT: Duration = Duration::from_secs(2);
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration's main file.
+    pub config: PathBuf,
+    /// The environment at start.
+    pub env: BTreeMap<String, String>,
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
+    /// `--watch`: reload when the files change.
+    pub watch: bool,
+    /// `--reveal`: replies say how they came about.
+    pub reveal: Reveal,
+    /// Worker threads; one a core if `None`.
+    pub threads: Option<usize>,
+    /// Longest wait for requests in progress when told to stop.
+    pub grace: Duration,
+    /// The plugins of this binary.
+    pub catalog: Catalog,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, Error)]
+pub enum BootError {
+    /// The configuration cannot be used.
+    #[error("{}", .0.rendered(Style::Plain))]
+    Config(Box<Refusal>),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateDirError),
+    /// One of the two service doors cannot be opened.
+    #[error(
+        "`{key}` cannot listen on {address}: {source}; stop what listens there, or set `{key}: {{ address: … }}`"
+    )]
+    Door {
+        /// `admin` or `metrics`.
+        key: &'static str,
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A listener cannot be opened.
+    #[error("{0}")]
+    Listener(String),
+    /// The access log cannot be written.
+    #[error("`telemetry.access_log.path`: {path} cannot be opened for appending: {source}", path = path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The settings of the registry cannot be used.
+    #[error("`discovery.consul`: {0}")]
+    Discovery(String),
+    /// The operating system refused something every process needs.
+    #[error("{what}: {reason}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Starts the gateway and serves until it is told to stop and has drained.
+///
+/// # Errors
+/// Why it did not start; nothing is listening then.
+pub fn run(options: Options) -> Result<(), BootError> {
+    // The first to install a provider wins; libraries that try later are refused, as they should be.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let seed = LimitSeed([entropy::number(), entropy::number()]);
+    let candidate = candidate(&options.config, &Disk, &options.env, &options.catalog, &Carried::nothing(seed))
+        .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
+    warn(&candidate);
+    let state = StateDir::open(options.state_dir.as_deref(), &options.env)?;
+    let token = state.admin_token()?;
+    let parts = assemble(options, candidate, &state)?;
+    announce(&parts, &state, &token);
+    serve(parts, token)
+}
+
+/// Everything that is built before anything runs.
+struct Parts {
+    control: Runtime,
+    service: ListenerService<HttpProxy<Proxy>>,
+    listeners: ListenerSet,
+    gateway: Arc<Gateway>,
+    reloader: Arc<Reloader>,
+    follow: Arc<Follow>,
+    fetcher: jwks::JwksFetcher,
+    readiness: Arc<Readiness>,
+    admin: TcpListener,
+    metrics_door: TcpListener,
+    conf: ServerConf,
+    grace: Duration,
+    watch: bool,
+}
+
+fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<Parts, BootError> {
+    let boot = candidate.snapshot.boot.clone();
+    let metrics = Arc::new(Metrics::new().map_err(|error| system("metrics", &error))?);
+    let access_log = open_access_log(boot.access_log.as_ref(), &metrics)?;
+    let log = access_log.map(Arc::new);
+    let admin = doors::open("admin", boot.admin)?;
+    let metrics_door = doors::open("metrics", boot.metrics)?;
+    let listeners = ListenerSet::new(Arc::new(Refusals::new(metrics.clone(), log.clone())));
+    let specs = listener_specs(candidate.snapshot.listeners.values(), &options.config);
+    listeners.apply(specs).map_err(|error| BootError::Listener(error.to_string()))?;
+    let control = runtime()?;
+    let source = registry(&boot, state, &options, control.handle().clone())?;
+    metrics.show_generation(candidate.snapshot.generation);
+    let live = Arc::new(ArcSwap::from_pointee(Live::new(candidate.snapshot, metrics.clone())));
+    let follow = Arc::new(Follow::new(source, live.clone(), control.handle().clone()));
+    let client = reqwest::Client::builder().connect_timeout(ISSUER_CONNECT_WAIT).no_proxy().build();
+    let (jwks, fetcher) = jwks::keeper(live.clone(), client.map_err(|error| system("HTTP client", &error))?);
+    let via = Via::new(&format!("portcullis-{:08x}", entropy::number() as u32))
+        .ok_or(BootError::System { what: "node id", reason: "not a token".to_owned() })?;
+    let gateway =
+        Arc::new(Gateway { live: live.clone(), via, metrics: metrics.clone(), access_log: log, jwks, reveal: options.reveal });
+    let reloader = Arc::new(Reloader::new(
+        options.config,
+        options.env,
+        options.catalog,
+        live,
+        listeners.clone(),
+        follow.clone(),
+        metrics,
+    ));
+    let conf = server_conf(options.threads);
+    let service = ListenerService::new(Arc::new(http(&gateway, options.threads)), listeners.clone());
+    Ok(Parts {
+        control,
+        service,
+        listeners,
+        gateway,
+        reloader,
+        follow,
+        fetcher,
+        readiness: Arc::default(),
+        admin,
+        metrics_door,
+        conf,
+        grace: options.grace,
+        watch: options.watch,
+    })
+}
+
+/// Pingora's proxy with every bound that it leaves open.
+fn http(gateway: &Arc<Gateway>, threads: Option<usize>) -> HttpProxy<Proxy> {
+    let mut proxy = http_proxy(&Arc::new(server_conf(threads)), Proxy(gateway.clone()));
+    let mut server = HttpServerOptions::default();
+    server.h2c = true;
+    server.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
+    server.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(server);
+    // From the defaults: a fresh set of options would lose their bounds on header lists and streams.
+    let mut h2 = default_h2_options();
+    h2.initial_window_size(H2_STREAM_WINDOW).initial_connection_window_size(H2_CONNECTION_WINDOW);
+    proxy.h2_options = Some(h2);
+    proxy
+}
+
+fn server_conf(threads: Option<usize>) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ServerConf {
+        threads: threads.unwrap_or(cores),
+        max_retries: ATTEMPTS_MAX,
+        upstream_keepalive_pool_size: POOL_SIZE,
+        // We drain ourselves, so that an idle gateway stops at once.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    }
+}
+
+fn runtime() -> Result<Runtime, BootError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| system("control threads", &error))
+}
+
+fn registry(
+    boot: &Boot,
+    state: &StateDir,
+    options: &Options,
+    runtime: tokio::runtime::Handle,
+) -> Result<Arc<dyn Source>, BootError> {
+    let directory = options.config.parent().unwrap_or(std::path::Path::new(""));
+    let settings = doors::consul_settings(&boot.consul, directory, state.path())?;
+    let source = ConsulSource::new(settings, runtime, entropy::number());
+    Ok(Arc::new(source.map_err(|error| BootError::Discovery(error.to_string()))?))
+}
+
+fn open_access_log(
+    settings: Option<&AccessLogSettings>,
+    metrics: &Metrics,
+) -> Result<Option<SampledLog>, BootError> {
+    let Some(AccessLogSettings { path, sample }) = settings else { return Ok(None) };
+    let destination = path.clone().map_or(Destination::Stdout, Destination::File);
+    let lines = AccessLog::open(&destination, metrics.log_lines_dropped.clone())
+        .map_err(|source| BootError::AccessLog { path: path.clone().unwrap_or_default(), source })?;
+    Ok(Some(SampledLog { lines, share: *sample }))
+}
+
+fn warn(candidate: &Candidate) {
+    if !candidate.warnings.is_empty() {
+        let text = portcullis_schema::render(&candidate.warnings, &candidate.sources, Style::Plain);
+        tracing::warn!("the configuration has warnings\n{text}");
+    }
+}
+
+fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
+    for listening in parts.listeners.listening() {
+        tracing::info!(listener = %listening.name, address = %listening.address, tls = listening.tls, "listening");
+    }
+    let (admin, metrics) = (parts.admin.local_addr().ok(), parts.metrics_door.local_addr().ok());
+    tracing::info!(admin = ?admin, metrics = ?metrics, state_dir = %state.path().display(), "service doors open");
+    if token.is_new {
+        tracing::info!(token = %token.value, "admin token made; it is shown this once and kept in the state directory");
+    }
+}
+
+/// Runs the parts until the process is told to stop; then lets requests finish and stops.
+fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
+    let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, .. } = parts;
+    let operator = Arc::new(Operator {
+        live: gateway.live.clone(),
+        reloader: reloader.clone(),
+        follow: follow.clone(),
+        listeners: listeners.clone(),
+        metrics: gateway.metrics.clone(),
+        readiness: readiness.clone(),
+        started: crate::clock::now(),
+    });
+    control.spawn(fetcher.run());
+    control.spawn(housekeeping::run(gateway.live.clone()));
+    control.spawn(doors::serve("metrics", parts.metrics_door, crate::probes::routes(operator.clone())));
+    control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator, &token.value)));
+    follow.reconcile();
+    let silent = control.block_on(follow.first_answers(FIRST_ANSWERS_WAIT));
+    if !silent.is_empty() {
+        tracing::warn!(services = ?silent, "the registry has not answered yet; going on without it");
+    }
+    control.spawn(signals::hangup(reloader.clone()));
+    if parts.watch {
+        control.spawn(signals::changes(reloader));
+    }
+    let mut server = Server::new_with_opt_and_conf(None, parts.conf);
+    server.bootstrap();
+    server.add_service(service);
+    readiness.ready();
+    let stop = signals::Stop { listeners, readiness, grace: parts.grace };
+    server.run(RunArgs { shutdown_signal: Box::new(stop) });
+    if let Some(log) = &gateway.access_log {
+        log.lines.close();
+    }
+    control.shutdown_background();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn system(what: &'static str, reason: &dyn std::error::Error) -> BootError {
+    BootError::System { what, reason: reason.to_string() }
+}
+
+/// Reads a configuration the way `run` does, without starting anything.
+///
+/// # Errors
+/// Every error at once.
+pub fn check(
+    config: &std::path::Path,
+    files: &dyn FileSource,
+    env: &BTreeMap<String, String>,
+    catalog: &Catalog,
+) -> Result<Candidate, Refusal> {
+    candidate(config, files, env, catalog, &Carried::nothing(LimitSeed([0; 2])))
+}

@@ -1,0 +1,62 @@
+//! What the operating system and the files tell a running gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::listener::ListenerSet;
+use crate::readiness::Readiness;
+use crate::reload::{Reloader, watch};
+
+/// Waits for SIGTERM or SIGINT, then for the requests in progress.
+///
+/// The wait is ours and not Pingora's, which sleeps out its whole grace period: an idle gateway stops at once.
+pub(super) struct Stop {
+    pub(super) listeners: ListenerSet,
+    pub(super) readiness: Arc<Readiness>,
+    /// Longest wait; what still runs then is broken off.
+    pub(super) grace: Duration,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        asked_to_stop().await;
+        self.readiness.draining();
+        self.listeners.drain();
+        let open = self.listeners.in_flight();
+        tracing::info!(connections = open.count(), grace_s = self.grace.as_secs(), "draining");
+        if tokio::time::timeout(self.grace, open.idle()).await.is_err() {
+            tracing::warn!(connections = open.count(), "the grace period is over, breaking off what still runs");
+        }
+        ShutdownSignal::FastShutdown
+    }
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received; the gateway can only be killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Reloads on SIGHUP.
+pub(super) async fn hangup(reloader: Arc<Reloader>) {
+    if let Err(error) = watch::on_hangup(reloader).await {
+        tracing::error!(%error, "SIGHUP cannot be received; reload through the admin API");
+    }
+}
+
+/// Reloads when the files change.
+pub(super) async fn changes(reloader: Arc<Reloader>) {
+    if let Err(error) = watch::on_change(reloader).await {
+        tracing::error!(%error, "the configuration's directory cannot be watched; reload by SIGHUP");
+    }
+}

@@ -1,0 +1,152 @@
+//! The four services, and the instances of them that run.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::broken::{Broken, ensure};
+use super::http::Http;
+use super::processes::{Process, Program, Programs, tail};
+use super::wait::until;
+
+/// Longest wait for an instance to open its door.
+const START_WAIT: Duration = Duration::from_secs(20);
+/// Lines of an instance's log that are searched for its address.
+const LINES_MAX: usize = 200;
+
+/// A business capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    User,
+    Product,
+    Order,
+    Payment,
+}
+
+impl Service {
+    pub(super) const ALL: [Self; 4] = [Self::User, Self::Product, Self::Order, Self::Payment];
+
+    /// What its processes and its folder are called.
+    pub(super) const fn short(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Product => "product",
+            Self::Order => "order",
+            Self::Payment => "payment",
+        }
+    }
+
+    /// Its name in the registry.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user-service",
+            Self::Product => "product-service",
+            Self::Order => "order-service",
+            Self::Payment => "payment-service",
+        }
+    }
+
+    /// Its name among the gateway's upstreams.
+    pub(super) const fn upstream(self) -> &'static str {
+        match self {
+            Self::User => "users",
+            Self::Product => "products",
+            Self::Order => "orders",
+            Self::Payment => "payments",
+        }
+    }
+
+    const fn program(self) -> Program {
+        match self {
+            Self::User => Program::User,
+            Self::Product => Program::Product,
+            Self::Order => Program::Order,
+            Self::Payment => Program::Payment,
+        }
+    }
+}
+
+/// One running process of a service.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) service: Service,
+    pub(super) process: Process,
+    pub(super) address: SocketAddr,
+}
+
+/// What an instance is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// The folder of the service's database.
+    pub(super) data: &'a Path,
+    /// Where to register.
+    pub(super) registry: &'a str,
+    /// How to reach the other services.
+    pub(super) gateway: SocketAddr,
+}
+
+impl Instance {
+    /// Starts an instance on a port of its own choice and waits until it serves.
+    pub(super) async fn start(
+        programs: &Programs,
+        service: Service,
+        name: &str,
+        around: Surroundings<'_>,
+    ) -> Result<Self, Broken> {
+        let mut command = programs.command(service.program());
+        command
+            .env("LISTEN", "127.0.0.1:0")
+            .env("CONSUL_HTTP_ADDR", around.registry)
+            .env("DATA_DIR", around.data)
+            .env("GATEWAY_URL", format!("http://{}", around.gateway));
+        let mut process = programs.start(name, command)?;
+        let what = format!("{name} to serve");
+        let serving = until(&what, START_WAIT, async || {
+            let lines = tail(&process.log, LINES_MAX);
+            match (lines.iter().find_map(|line| address(line)), process.ended()) {
+                (Some(address), None) => Ok(Ok(address)),
+                (_, Some(status)) => Ok(Err(Broken::new(format!("{name} ended at once: {status}")))),
+                (None, None) => Err("no word of it in its log".to_owned()),
+            }
+        });
+        let address = serving.await.flatten().map_err(|broken| broken.see(name))?;
+        Ok(Self { service, process, address })
+    }
+
+    /// Its id in the registry, as the services make it.
+    pub(super) fn id(&self) -> String {
+        let ip = self.address.ip().to_string().replace([':', '.'], "-");
+        format!("{}-{ip}-{}", self.service.name(), self.address.port())
+    }
+
+    /// Tells a payment instance whether to fail.
+    pub(super) async fn set_mischief(&self, fail: bool) -> Result<(), Broken> {
+        let direct = Http::new(format!("http://{}", self.address))?;
+        direct.put("/mischief", &json!({ "fail": fail })).await?.expect(200).map(|_| ())
+    }
+}
+
+/// The address in the log line that says where an instance serves.
+fn address(line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields")?;
+    let text = |key: &str| fields.get(key).and_then(Value::as_str);
+    ensure(text("message") == Some("serving"), String::new).ok()?;
+    text("address")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_line_that_says_serving() {
+        let serving = r#"{"level":"INFO","fields":{"message":"serving","service":"user-service","address":"127.0.0.1:40123"}}"#;
+        assert_eq!(address(serving), Some("127.0.0.1:40123".parse().unwrap()));
+        let other = r#"{"level":"INFO","fields":{"message":"registered","address":"127.0.0.1:40123"}}"#;
+        assert_eq!(address(other), None);
+        assert_eq!(address("no json"), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! The command line: verbs, what they print, and their exit codes.
+//!
+//! 0 it worked · 1 it failed at run time · 2 wrong usage or an invalid configuration · 3 a route
+//! test failed · 4 a conflict. Answers go to standard output, everything else to standard error.
+
+mod check;
+mod demo;
+mod explain;
+mod matches;
+mod pages;
+mod run;
+mod schema;
+mod test;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use portcullis_plugin_sdk::Catalog;
+use portcullis_schema::Style;
+
+use crate::reload::Refusal;
+
+/// Wrong usage, or a configuration with errors.
+pub(crate) const EXIT_INVALID: u8 = 2;
+/// A route test does not hold.
+pub(crate) const EXIT_TESTS: u8 = 3;
+
+/// An API gateway and service-discovery proxy in front of services registered in Consul.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portcullis",
+    version,
+    arg_required_else_help = true,
+    after_help = "Start with:\n  portcullis demo                      see everything working, on this machine\n  \
+                  portcullis check -c gateway.yaml     find every mistake before it is served\n  \
+                  portcullis run -c gateway.yaml --watch\n\n\
+                  Exit codes: 0 ok, 1 failed at run time, 2 usage or invalid configuration, 3 route tests failed."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve traffic until told to stop (SIGTERM); SIGHUP reloads
+    Run(run::Run),
+    /// Find every mistake in a configuration, at once, with its place
+    Check(check::Check),
+    /// Run the routes' inline tests, without a network
+    Test(test::Test),
+    /// Say which route answers a request, and why each other one does not
+    Match(matches::Match),
+    /// Say what an error code means, with an example: portcullis explain E0401
+    Explain(explain::Explain),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema(schema::Schema),
+    /// Start registry, services and gateway on this machine and show everything working
+    Demo(demo::Demo),
+    /// Print a completion script for a shell
+    Completions(pages::Completions),
+    /// Write the manual pages into a directory
+    Man(pages::Man),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration's main file
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "PORTCULLIS_CONFIG", default_value = "gateway.yaml")]
+    pub(crate) path: PathBuf,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+impl Cli {
+    /// Does what was asked.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self.verb {
+            Verb::Run(verb) => verb.run(),
+            Verb::Check(verb) => verb.run(),
+            Verb::Test(verb) => verb.run(),
+            Verb::Match(verb) => verb.run(),
+            Verb::Explain(verb) => verb.run(),
+            Verb::Schema(verb) => verb.run(),
+            Verb::Demo(verb) => verb.run(),
+            Verb::Completions(verb) => verb.run(),
+            Verb::Man(verb) => verb.run(),
+        }
+    }
+}
+
+/// The environment, read once.
+#[expect(clippy::disallowed_methods, reason = "the environment is read once, here at the edge, and passed on as a map")]
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    // Lossy: a variable that is no text cannot be meant by a configuration that is.
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Colour only for people, and not if they asked for none (no-color.org).
+pub(crate) fn style_of(stream: &impl IsTerminal) -> Style {
+    let wants_none = environment().get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if stream.is_terminal() && !wants_none { Style::Colour } else { Style::Plain }
+}
+
+/// The plugins of this binary.
+///
+/// Empty if two of them share a name, which the plugins' own tests rule out.
+pub(crate) fn catalog() -> Catalog {
+    portcullis_plugin_builtin::catalog().unwrap_or_default()
+}
+
+/// Prints an answer. A reader that has gone away is no error.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints what went wrong.
+pub(crate) fn complain(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints why a configuration is refused, and the exit code that says so.
+pub(crate) fn refuse(refusal: &Refusal, output: Output) -> ExitCode {
+    if output.json {
+        print(&format!("{:#}\n", refusal.to_problem()));
+    } else {
+        complain(&refusal.rendered(style_of(&std::io::stderr())));
+    }
+    ExitCode::from(match refusal {
+        Refusal::TestsFailed { .. } => EXIT_TESTS,
+        Refusal::Invalid { .. } | Refusal::NeedsRestart { .. } => EXIT_INVALID,
+        Refusal::Listeners { .. } => 1,
+    })
+}

@@ -1,0 +1,64 @@
+//! `portcullis run`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use portcullis_schema::parse_duration;
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigFile, Output, complain, environment, refuse};
+use crate::boot::{self, BootError, Options};
+use crate::proxy::Reveal;
+
+/// What is logged unless `RUST_LOG` says otherwise. Pingora's own lines about requests say less
+/// than the access log, and its start and stop are told by ours.
+const LOGGED: &str = "info,pingora_core=warn,pingora_proxy=error,pingora_server=warn,pingora_core::server=error";
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Reload whenever the configuration's files change
+    #[arg(long)]
+    watch: bool,
+    /// Folder for the admin token and the last known endpoints
+    #[arg(long, value_name = "DIR", env = "PORTCULLIS_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// Longest wait for requests in progress after SIGTERM, such as 30s
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    grace: Duration,
+    /// Worker threads (default: one a core)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// For debugging: say in every reply which route, upstream and attempts it came by
+    #[arg(long)]
+    reveal: bool,
+}
+
+impl Run {
+    pub(super) fn run(self) -> ExitCode {
+        let env = environment();
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+        tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+        let options = Options {
+            config: self.config.path,
+            env,
+            state_dir: self.state_dir,
+            watch: self.watch,
+            reveal: if self.reveal { Reveal::Workings } else { Reveal::Nothing },
+            threads: self.threads.map(usize::from),
+            grace: self.grace,
+            catalog: super::catalog(),
+        };
+        match boot::run(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(BootError::Config(refusal)) => refuse(&refusal, Output { json: false, quiet: false }),
+            Err(error) => {
+                complain(&format!("portcullis: {error}\n"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

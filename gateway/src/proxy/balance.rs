@@ -1,0 +1,139 @@
+//! Step 5, once an attempt: wait if a retry must, ask the upstream for an endpoint, and describe it
+//! to Pingora. An upstream that has none hands over to the route's fallback, if that covers it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use http::Method;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use portcullis_core::outcome::Failure;
+use portcullis_core::snapshot::{Destination, Fallback, FallbackAnswer, Route};
+use portcullis_core::upstream::{Ask, NoPick};
+
+use super::exchange::{AttemptOutcome, AttemptRecord, Attempting, Exchange, Plan, Stage};
+use crate::upstream::peer::{Allowance, peer};
+use crate::{clock, entropy};
+
+/// The error that carries a [`Failure`] through Pingora; what it means is in the exchange.
+pub(super) const FAILED: ErrorType = ErrorType::new("portcullis: attempt failed");
+
+/// When an upstream at its `max_requests` is worth asking again.
+const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Stands for "no bound" where Pingora wants one.
+const UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
+/// Least time an attempt is given, so that an almost spent deadline still gives a clear timeout.
+const ATTEMPT_MIN: Duration = Duration::from_millis(1);
+
+/// The endpoint for the next attempt.
+pub(super) async fn balance(session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    let delay = exchange.plan_mut().map(|plan| std::mem::take(&mut plan.delay)).unwrap_or_default();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let mut picked = pick(exchange);
+    if let Err(failure) = picked
+        && fall_back(exchange, &failure, &session.req_header().method)
+    {
+        picked = pick(exchange);
+    }
+    picked.map_err(|failure| {
+        exchange.trail.failure = Some(failure);
+        Error::new_up(FAILED)
+    })
+}
+
+/// Hands over to the fallback upstream that covers `failure`. False if there is none.
+///
+/// To be called only where sending the request (again) is allowed: see `recover`.
+pub(super) fn fall_back(exchange: &mut Exchange, failure: &Failure, method: &Method) -> bool {
+    let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else { return false };
+    let Some(plan) = exchange.plan_mut().filter(|plan| !plan.is_fallback) else { return false };
+    let Some(Fallback { answer: FallbackAnswer::Upstream(destination), .. }) = covering(&route, failure, method) else {
+        return false;
+    };
+    *plan = Plan { is_fallback: true, ..Plan::first(destination.clone(), clock::now()) };
+    if let Some(instruments) = exchange.live.route(&route) {
+        instruments.fell_back("upstream");
+    }
+    true
+}
+
+/// The first fallback of the route that covers the failure.
+pub(super) fn covering<'r>(route: &'r Route, failure: &Failure, method: &Method) -> Option<&'r Fallback> {
+    route.fallbacks.iter().find(|fallback| fallback.covers(failure, method))
+}
+
+/// Picks an endpoint and counts the attempt in.
+fn pick(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Failure> {
+    let now = clock::now();
+    let stage = exchange.take_stage();
+    let Stage::Admitted(mut admitted) = stage else {
+        exchange.stage = stage;
+        return Err(Failure::NoEndpoint);
+    };
+    let plan = &mut admitted.plan;
+    let Destination { upstream, breaker, .. } = &plan.destination;
+    let spent = plan.remaining(now).is_some_and(|left| left.is_zero());
+    let ask = Ask { now, breaker: *breaker, tried: &plan.tried };
+    let picked = if spent {
+        Err(Failure::Deadline)
+    } else {
+        upstream.cell.pick(&ask, &mut entropy::number).map_err(failure_of)
+    };
+    let lease = match picked {
+        Ok(lease) => lease,
+        Err(failure) => {
+            exchange.stage = Stage::Admitted(admitted);
+            return Err(failure);
+        }
+    };
+    let address = lease.endpoint().address;
+    let (upstream, protocol) = (upstream.clone(), upstream.protocol);
+    plan.attempts = plan.attempts.saturating_add(1);
+    plan.tried.push(address);
+    exchange.trail.failure = None;
+    exchange.trail.body_bytes = 0;
+    exchange.trail.attempts.push(AttemptRecord {
+        upstream: upstream.name.clone(),
+        endpoint: address,
+        licence: plan.licence,
+        outcome: AttemptOutcome::Pending,
+        took: Duration::ZERO,
+    });
+    let allowance = allowance(plan, &admitted.routed.route, streams(&admitted.routed.arrival), now);
+    let group = group(&upstream.name);
+    exchange.stage = Stage::Attempting(Attempting { admitted, lease, since: now });
+    Ok(peer(address, protocol, group, allowance))
+}
+
+/// Keeps the connections of different upstreams apart, and those of one together over reloads.
+fn group(upstream: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    upstream.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether the reply may stay silent for long by design: tunnels and gRPC streams.
+fn streams(arrival: &super::exchange::Arrival) -> bool {
+    arrival.is_upgrade || arrival.is_grpc
+}
+
+/// What the attempt is given: the route's times, within what is left for the request.
+fn allowance(plan: &Plan, route: &Route, streams: bool, now: portcullis_core::units::Moment) -> Allowance {
+    let times = plan.destination.timeouts;
+    let left = plan.remaining(now).unwrap_or(UNBOUNDED).max(ATTEMPT_MIN);
+    let idle = times.idle.unwrap_or(UNBOUNDED);
+    let per_try = route.retry.as_ref().and_then(|retry| retry.settings().per_try).unwrap_or(UNBOUNDED);
+    let read = if streams { idle } else { left.min(per_try) };
+    Allowance { connect: times.connect.min(left), read, write: idle }
+}
+
+fn failure_of(none: NoPick) -> Failure {
+    match none {
+        NoPick::NoEndpoint => Failure::NoEndpoint,
+        NoPick::Overloaded { .. } => Failure::Overloaded { retry_after: OVERLOADED_RETRY_AFTER },
+        NoPick::Tripped { retry_after } => Failure::Tripped { retry_after },
+    }
+}

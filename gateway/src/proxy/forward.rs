@@ -1,0 +1,81 @@
+//! Step 6: the head as the upstream sees it.
+//!
+//! What the client said about itself is gone since `accept`; here the gateway says what it knows:
+//! the way of the request, its id and trace, who the client is, and what the route adds.
+
+use std::borrow::Cow;
+
+use http::uri::{PathAndQuery, Uri};
+use pingora_core::{Error, ErrorType, OrErr, Result};
+use pingora_http::RequestHeader;
+use portcullis_core::headers::forwarded::{self, ForwardedField, Scheme as WireScheme};
+use portcullis_core::headers::hop_by_hop::strip_request;
+use portcullis_core::headers::HeadEdit;
+use portcullis_plugin_sdk::Scheme;
+
+use super::Gateway;
+use super::exchange::{Arrival, Exchange, Routed};
+use super::fields::{RequestFields, apply};
+
+/// Rewrites the head of one attempt. Runs again for a retry, on a fresh copy.
+pub(super) fn forward(head: &mut RequestHeader, exchange: &Exchange, gateway: &Gateway) -> Result<()> {
+    let Some(routed) = exchange.routed() else {
+        return Error::e_explain(ErrorType::InternalError, "forwarded before it was routed");
+    };
+    target(head, routed)?;
+    let authority = head.uri.authority().map(ToString::to_string);
+    let Routed { arrival, route, identity, .. } = routed;
+    let mut fields = RequestFields(head);
+    strip_request(&mut fields, arrival.onward(), &exchange.live.snapshot.identity_names);
+    let host = authority.or_else(|| host_field(&fields)).unwrap_or_default();
+    forwarded::write(&mut fields, &wire_arrival(arrival, &host), ForwardedField::Omitted);
+    gateway.via.append(&mut fields, arrival.version);
+    exchange.id.write(&mut fields);
+    arrival.trace.write(&mut fields);
+    if let Some(gate) = &route.api_key {
+        HeadEdit::remove(&mut fields, gate.header());
+    }
+    for (name, value) in identity.iter().flat_map(|identity| &identity.headers) {
+        HeadEdit::set(&mut fields, name.clone(), value.clone());
+    }
+    apply(&route.request_headers, &mut fields);
+    Ok(())
+}
+
+/// The path that was matched, rewritten if the route says so, and the client's query as it came.
+fn target(head: &mut RequestHeader, routed: &Routed) -> Result<()> {
+    let matched: &str = &routed.arrival.path;
+    let path = match &routed.route.rewrite {
+        Some(rewrite) => rewrite.apply(matched, &routed.params),
+        None => Cow::Borrowed(matched),
+    };
+    if head.uri.path() == &*path && head.uri.authority().is_none() {
+        return Ok(());
+    }
+    let whole = match head.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    };
+    let target = PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
+    let mut parts = std::mem::take(&mut head.uri.clone()).into_parts();
+    parts.path_and_query = Some(target);
+    head.set_uri(Uri::from_parts(parts).or_err(ErrorType::InternalError, "rewritten path is no target")?);
+    Ok(())
+}
+
+fn host_field(fields: &RequestFields<'_>) -> Option<String> {
+    fields.fields().get(http::header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned)
+}
+
+fn wire_arrival<'a>(arrival: &Arrival, host: &'a str) -> forwarded::Arrival<'a> {
+    forwarded::Arrival {
+        peer: arrival.peer.ip(),
+        trust: arrival.trust,
+        scheme: match arrival.scheme {
+            Scheme::Http => WireScheme::Http,
+            Scheme::Https => WireScheme::Https,
+        },
+        host,
+        port: arrival.port,
+    }
+}

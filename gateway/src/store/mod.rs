@@ -1,0 +1,3 @@
+//! State that is filled by IO: issuers' keys.
+
+pub mod jwks;

@@ -1,0 +1,199 @@
+//! The metric families, registered once at start.
+//!
+//! Hot-path code never looks a label up: it holds the handles of `instruments`, which are made
+//! here. What can be read at scrape time (breakers, endpoints, ages) is read then, not counted.
+
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use super::names;
+
+/// Every family the gateway exposes, and the registry that serves them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub(super) request_duration: HistogramVec,
+    pub(super) overhead: HistogramVec,
+    pub(super) active: IntGaugeVec,
+    pub(super) attempt_duration: HistogramVec,
+    pub(super) retries: IntCounterVec,
+    pub(super) auth: IntCounterVec,
+    pub(super) fallbacks: IntCounterVec,
+    pub(super) rate_limited: IntCounterVec,
+    pub(super) plugin_errors: IntCounterVec,
+    pub(super) budget_exhausted: IntCounterVec,
+    /// Breakers, read at scrape time.
+    pub circuit_state: IntGaugeVec,
+    /// Transitions of breakers, read at scrape time.
+    pub circuit_transitions: IntGaugeVec,
+    /// Endpoints by state, read at scrape time.
+    pub endpoints: IntGaugeVec,
+    /// Age of the registry's last answer, read at scrape time.
+    pub discovery_age: GaugeVec,
+    /// Answers of the registry, read at scrape time.
+    pub discovery_updates: IntGaugeVec,
+    /// Failed queries, read at scrape time.
+    pub discovery_errors: IntGaugeVec,
+    /// Reloads by result.
+    pub reloads: IntCounterVec,
+    /// Whether the last reload was applied.
+    pub last_reload_ok: IntGauge,
+    /// The generation in use, as a label.
+    pub revision: IntGaugeVec,
+    /// Requests refused by the guard on the connection.
+    pub refused_early: IntCounterVec,
+    /// Access-log lines dropped.
+    pub log_lines_dropped: IntCounter,
+    /// Open connections.
+    pub connections: IntGauge,
+}
+
+impl Metrics {
+    /// Registers every family.
+    ///
+    /// # Errors
+    /// When two families share a name, which is a bug of this module.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let families = Families { registry: Registry::new() };
+        families.process()?;
+        let route = &["route"];
+        let metrics = Self {
+            request_duration: families.histogram(
+                names::REQUEST_DURATION,
+                "time from the head of a request to the last byte of its reply",
+                &["route", "http_request_method", "http_response_status_code", "network_protocol_version"],
+            )?,
+            overhead: families.histogram(
+                names::OVERHEAD,
+                "time of a request that was not spent waiting for an upstream",
+                route,
+            )?,
+            active: families.gauges(names::ACTIVE_REQUESTS, "requests being answered now", route)?,
+            attempt_duration: families.histogram(
+                names::ATTEMPT_DURATION,
+                "time of one attempt at an upstream",
+                &["upstream", "http_response_status_code", "error_type"],
+            )?,
+            retries: families.counters(names::RETRIES, "further attempts by the reason that allowed them", &["route", "reason"])?,
+            auth: families.counters(names::AUTH, "authentication decisions", &["policy", "result", "reason"])?,
+            fallbacks: families.counters(names::FALLBACK, "requests answered by their fallback", &["route", "kind"])?,
+            rate_limited: families.counters(names::RATE_LIMITED, "requests over a limit", &["policy", "scope"])?,
+            plugin_errors: families.counters(names::PLUGIN_ERRORS, "plugin faults", &["plugin", "kind"])?,
+            budget_exhausted: families.counters(
+                names::RETRY_BUDGET_EXHAUSTED,
+                "retries refused because the budget was spent",
+                &["upstream"],
+            )?,
+            circuit_state: families.gauges(names::CIRCUIT_STATE, "0 passing, 1 probing, 2 tripped", &["upstream"])?,
+            circuit_transitions: families.gauges(
+                names::CIRCUIT_TRANSITIONS,
+                "breaker transitions by the state entered",
+                &["upstream", "to"],
+            )?,
+            endpoints: families.gauges(names::UPSTREAM_ENDPOINTS, "endpoints by state", &["upstream", "state"])?,
+            discovery_age: families.float_gauges(
+                names::DISCOVERY_AGE,
+                "seconds since the registry last answered for the service",
+                &["service"],
+            )?,
+            discovery_updates: families.gauges(names::DISCOVERY_UPDATES, "answers of the registry", &["service", "result"])?,
+            discovery_errors: families.gauges(names::DISCOVERY_ERRORS, "failed queries of the registry", &["service"])?,
+            reloads: families.counters(names::RELOADS, "reloads by result", &["result"])?,
+            last_reload_ok: families.one_gauge(names::LAST_RELOAD_OK, "1 if the last reload was applied")?,
+            revision: families.gauges(names::REVISION, "the generation in use", &["revision"])?,
+            refused_early: families.counters(
+                names::REFUSED_EARLY,
+                "requests refused on the connection, before they had a route",
+                &["listener", "reason"],
+            )?,
+            log_lines_dropped: families.one_counter(names::LOG_LINES_DROPPED, "access-log lines dropped")?,
+            connections: families.one_gauge(names::CONNECTIONS, "open connections")?,
+            registry: families.registry.clone(),
+        };
+        families.gauges(names::BUILD_INFO, "the version in use", &["version"])?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        metrics.last_reload_ok.set(1);
+        Ok(metrics)
+    }
+
+    /// Drops what was read for the last scrape: an upstream or a service may be gone since.
+    pub fn forget_read_values(&self) {
+        self.circuit_state.reset();
+        self.circuit_transitions.reset();
+        self.endpoints.reset();
+        self.discovery_age.reset();
+        self.discovery_updates.reset();
+        self.discovery_errors.reset();
+    }
+
+    /// Shows `generation` as the one in use, and no other.
+    pub fn show_generation(&self, generation: u64) {
+        self.revision.reset();
+        self.revision.with_label_values(&[&generation.to_string()]).set(1);
+    }
+
+    /// The current values in the Prometheus text format.
+    ///
+    /// # Errors
+    /// When a family cannot be encoded, which is a bug of the library.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Makes and registers families.
+struct Families {
+    registry: Registry,
+}
+
+impl Families {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, family: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn histogram(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(names::DURATION_BUCKETS.to_vec());
+        self.register(HistogramVec::new(options, labels)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn one_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn one_counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn process(&self) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_registers_and_renders() {
+        let metrics = Metrics::new().unwrap();
+        metrics.reloads.with_label_values(&["applied"]).inc();
+        let text = metrics.render().unwrap();
+        assert!(text.contains("gateway_config_reloads_total{result=\"applied\"} 1"), "{text}");
+        assert!(text.contains("gateway_build_info"), "{text}");
+    }
+}

@@ -1,0 +1,47 @@
+//! An endpoint and the time it is given, as a Pingora peer.
+//!
+//! Sets every option that Pingora leaves open: what is not said here has no bound there.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pingora_core::upstreams::peer::HttpPeer;
+use portcullis_schema::Protocol;
+
+/// Concurrent HTTP/2 streams on one connection to an endpoint. Pingora's own default is one.
+const H2_STREAMS_MAX: usize = 100;
+
+/// How long an idle connection is kept for reuse: shorter than the 60 s after which common
+/// servers close theirs, so that a request seldom meets a closing connection.
+const POOL_IDLE: Duration = Duration::from_secs(55);
+
+/// What one attempt is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    /// To open a connection.
+    pub connect: Duration,
+    /// Longest silence of the endpoint; also the wait for the head of its reply.
+    pub read: Duration,
+    /// Longest wait for the endpoint to take bytes.
+    pub write: Duration,
+}
+
+/// The peer for one attempt. `group` keeps the connections of different upstreams apart.
+#[must_use]
+pub fn peer(address: SocketAddr, protocol: Protocol, group: u64, allowance: Allowance) -> Box<HttpPeer> {
+    // A socket address resolves to itself: no DNS here, unlike a host name, which would block.
+    let mut peer = HttpPeer::new(address, false, String::new());
+    peer.group_key = group;
+    let options = &mut peer.options;
+    options.connection_timeout = Some(allowance.connect);
+    options.total_connection_timeout = Some(allowance.connect);
+    options.read_timeout = Some(allowance.read);
+    options.write_timeout = Some(allowance.write);
+    options.idle_timeout = Some(POOL_IDLE);
+    options.max_h2_streams = H2_STREAMS_MAX;
+    match protocol {
+        Protocol::Http1 => options.set_http_version(1, 1),
+        Protocol::H2c => options.set_http_version(2, 2),
+    }
+    Box::new(peer)
+}
