@@ -281,8 +281,12 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
     for listening in parts.listeners.listening() {
         tracing::info!(listener = %listening.name, address = %listening.address, tls = listening.tls, "listening");
     }
-    let (admin, metrics) = (parts.admin.local_addr().ok(), parts.metrics_door.local_addr().ok());
-    tracing::info!(admin = ?admin, metrics = ?metrics, state_dir = %state.path().display(), "service doors open");
+    for (door, listener) in [("admin", &parts.admin), ("metrics", &parts.metrics_door)] {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(door, %address, "listening");
+        }
+    }
+    tracing::info!(state_dir = %state.path().display(), "state directory in use");
     if token.is_new {
         tracing::info!(token = %token.value, "admin token made; it is shown this once and kept in the state directory");
     }

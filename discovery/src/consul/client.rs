@@ -48,6 +48,8 @@ pub struct ClientSettings {
     pub datacenter: Option<String>,
     /// PEM certificates that alone are trusted; the system's when `None`.
     pub ca_pem: Option<Vec<u8>>,
+    /// A client certificate and its private key, in PEM, one after the other; none is shown when `None`.
+    pub identity_pem: Option<Vec<u8>>,
     /// Bound on connecting, TLS included.
     pub connect_timeout: Duration,
     /// What a whole answer may take beyond the time the server was allowed to hold it.
@@ -65,6 +67,7 @@ impl ClientSettings {
             token: TokenSource::None,
             datacenter: None,
             ca_pem: None,
+            identity_pem: None,
             connect_timeout: Duration::from_secs(2),
             margin: Duration::from_secs(10),
             body_bytes_max: 64 << 20,
@@ -86,6 +89,9 @@ pub enum ClientBuildError {
     /// The CA file holds no certificate that can be used.
     #[error("the Consul CA holds no usable PEM certificate: {0}")]
     Ca(String),
+    /// The client certificate or its key cannot be used.
+    #[error("the client certificate for Consul cannot be used: {0}")]
+    Identity(String),
     /// The token is empty or cannot be sent in a header.
     #[error("the Consul token is empty or holds characters that no header may carry")]
     Token,
@@ -190,6 +196,10 @@ impl ConsulClient {
             (None, "http") => builder.tls_certs_only([]),
             (None, _) => builder,
         };
+        let builder = match &settings.identity_pem {
+            Some(pem) => builder.identity(identity(pem)?),
+            None => builder,
+        };
         let http = builder.build().map_err(ClientBuildError::Http)?;
         Ok(Self { http, base, token, settings })
     }
@@ -283,6 +293,10 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ClientBuildError> {
         return Err(ClientBuildError::Ca("no BEGIN CERTIFICATE in it".into()));
     }
     Ok(found)
+}
+
+fn identity(pem: &[u8]) -> Result<reqwest::Identity, ClientBuildError> {
+    reqwest::Identity::from_pem(pem).map_err(|error| ClientBuildError::Identity(error.to_string()))
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), ClientError> {

@@ -59,7 +59,14 @@ fn router(criterion: &mut Criterion) {
             bencher.iter(|| {
                 idx = (idx + 1) % asks.len();
                 let (host, path) = &asks[idx];
-                let ask = RouteAsk { host, path, method: &Method::GET, headers: &headers, query: None };
+                let ask = RouteAsk {
+                    listener: None,
+                    host,
+                    path,
+                    method: &Method::GET,
+                    headers: &headers,
+                    query: None,
+                };
                 black_box(router.find(black_box(&ask)));
             });
         });

@@ -154,6 +154,9 @@ codes! {
     UnknownConsumer "E0415" "unknown consumer",
         "A consumer is named that is not defined under `consumers`.",
         "consumers:\n  mobile-app: { api_keys: [ { sha256: … } ] }";
+    UnknownListener "E0416" "unknown listener",
+        "A route is to be served on a listener that is not defined under `listeners`.",
+        "listeners:\n  internal: { address: \"127.0.0.1:8081\" }\nroutes:\n  payments: { listeners: [internal], path: /payments/**, to: payments }";
     TiedRoutes "E0421" "two routes that tie",
         "Two routes match the same requests and neither is more specific. Make one more specific, or give it a `priority`.",
         "priority: 10";

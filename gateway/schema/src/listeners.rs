@@ -82,8 +82,9 @@ keys! {
         key idle: Option<At<Duration>>,
         /// Time a client has for the TLS handshake and the HTTP/2 preface (default 10s).
         key handshake_deadline: Option<At<Duration>>,
-        /// Requests at once on one HTTP/2 connection (default 100).
-        key max_streams: Option<At<NonZeroU32>>,
+    }
+    later {
+        "max_streams": "100 requests at once on one HTTP/2 connection; a bound of one's own comes later",
     }
 }
 

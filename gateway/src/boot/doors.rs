@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::Router;
 use portcullis_core::snapshot::{Consul, ConsulToken};
@@ -14,8 +14,8 @@ use portcullis_schema as schema;
 
 use super::BootError;
 
-/// Bytes of a file of certificate authorities.
-const CA_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a file of certificates or a key.
+const PEM_BYTES_MAX: u64 = 4 << 20;
 
 /// Opens a door.
 pub(super) fn open(key: &'static str, address: SocketAddr) -> Result<TcpListener, BootError> {
@@ -44,7 +44,8 @@ pub(super) fn consul_settings(consul: &Consul, directory: &Path, state: &Path) -
         Some(ConsulToken::File(path)) => TokenSource::File(directory.join(path)),
     };
     settings.client.datacenter = consul.datacenter.as_deref().map(str::to_owned);
-    settings.client.ca_pem = consul.ca_file.as_deref().map(|file| read_ca(&directory.join(file))).transpose()?;
+    settings.client.ca_pem = consul.ca_file.as_deref().map(|file| read_pem("tls.ca", &directory.join(file))).transpose()?;
+    settings.client.identity_pem = consul.client_certificate.as_ref().map(|pair| read_identity(pair, directory)).transpose()?;
     settings.query.consistency = match consul.consistency {
         schema::Consistency::Default => Consistency::Default,
         schema::Consistency::Stale => Consistency::Stale,
@@ -56,11 +57,19 @@ pub(super) fn consul_settings(consul: &Consul, directory: &Path, state: &Path) -
     Ok(settings)
 }
 
-fn read_ca(file: &Path) -> Result<Vec<u8>, BootError> {
+/// The certificate, then its key: the order the client wants them in.
+fn read_identity((cert, key): &(PathBuf, PathBuf), directory: &Path) -> Result<Vec<u8>, BootError> {
+    let mut pem = read_pem("tls.cert", &directory.join(cert))?;
+    pem.push(b'\n');
+    pem.extend(read_pem("tls.key", &directory.join(key))?);
+    Ok(pem)
+}
+
+fn read_pem(key: &str, file: &Path) -> Result<Vec<u8>, BootError> {
     let mut pem = Vec::new();
-    let read = std::fs::File::open(file).and_then(|open| open.take(CA_BYTES_MAX).read_to_end(&mut pem));
+    let read = std::fs::File::open(file).and_then(|open| open.take(PEM_BYTES_MAX).read_to_end(&mut pem));
     match read {
         Ok(_) => Ok(pem),
-        Err(error) => Err(BootError::Discovery(format!("`tls.ca`: cannot read {}: {error}", file.display()))),
+        Err(error) => Err(BootError::Discovery(format!("`{key}`: cannot read {}: {error}", file.display()))),
     }
 }

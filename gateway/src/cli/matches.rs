@@ -23,6 +23,9 @@ pub(super) struct Match {
     /// A header of the request, such as 'X-Beta: yes'; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The listener the request comes in on (default: any)
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
     /// Show every route that lost
     #[arg(long)]
     all: bool,
@@ -59,6 +62,7 @@ impl Match {
 
     fn answer(&self, snapshot: &Snapshot, asked: &Asked) -> ExitCode {
         let ask = RouteAsk {
+        listener: self.listener.as_deref(),
             host: &asked.host,
             path: &asked.path,
             method: &asked.method,

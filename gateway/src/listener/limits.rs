@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use portcullis_core::framing;
+
 /// Connections open at once, in one listener and in the whole process.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// From a request's first byte to the end of its head; also to the first byte of a new connection.
@@ -22,6 +24,8 @@ pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(3600);
 pub struct Limits {
     /// Connections open at once on this listener; the process has its own cap beside it.
     pub max_connections: usize,
+    /// How large a request's head may be; more is 414 or 431.
+    pub head: framing::Limits,
     /// See [`HEAD_TIMEOUT`]. A head that misses it is answered with 408, silence is closed without a word.
     pub head_timeout: Duration,
     /// See [`IDLE_TIMEOUT`].
@@ -38,6 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: CONNECTIONS_MAX,
+            head: framing::Limits::default(),
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             tls_handshake_timeout: TLS_HANDSHAKE_TIMEOUT,

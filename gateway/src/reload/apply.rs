@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use portcullis_core::framing;
 use portcullis_core::snapshot::{Carried, Difference, Listener, Snapshot, compile, run_route_tests};
 use portcullis_plugin_sdk::Catalog;
 use portcullis_schema::{Alpn, Diagnostic, FileSource, Loaded, Sources, Style, TlsVersion, load, render};
@@ -198,6 +199,11 @@ fn spec(listener: &Listener, directory: &Path) -> ListenerSpec {
         tls,
         limits: listener::Limits {
             max_connections: limits.connections_max as usize,
+            head: framing::Limits {
+                head_bytes_max: usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX),
+                fields_max: limits.fields_max as usize,
+                ..framing::Limits::default()
+            },
             head_timeout: limits.header_deadline,
             idle_timeout: limits.idle,
             tls_handshake_timeout: limits.handshake_deadline,

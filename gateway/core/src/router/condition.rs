@@ -14,6 +14,9 @@ use super::RouteAsk;
 /// Conditions of one route; all must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
+    /// Listeners it is served on, sorted; `None` means all. It says where a route exists, so it is no
+    /// further condition and makes no route more specific.
+    pub listeners: Option<Arc<[Arc<str>]>>,
     /// Methods it takes; `None` means any.
     pub methods: Option<MethodSet>,
     /// Header conditions.
@@ -93,8 +96,18 @@ impl Conditions {
     /// Whether all but the methods hold for `ask`.
     #[must_use]
     pub fn rest_holds(&self, ask: &RouteAsk<'_>) -> bool {
-        self.headers.iter().all(|condition| condition.holds(ask))
+        self.is_served_on(ask.listener)
+            && self.headers.iter().all(|condition| condition.holds(ask))
             && self.query.iter().all(|condition| condition.holds(ask))
+    }
+
+    /// Whether it is served on this listener; without one the question is whether it is served at all.
+    #[must_use]
+    pub fn is_served_on(&self, listener: Option<&str>) -> bool {
+        match (&self.listeners, listener) {
+            (Some(served), Some(asked)) => served.iter().any(|name| **name == *asked),
+            (None, _) | (Some(_), None) => true,
+        }
     }
 
     /// Whether no request can meet both.
@@ -104,7 +117,12 @@ impl Conditions {
             (Some(ours), Some(theirs)) => !ours.0.iter().any(|method| theirs.contains(method)),
             (None, _) | (_, None) => false,
         };
+        let listeners = match (&self.listeners, &other.listeners) {
+            (Some(ours), Some(theirs)) => !ours.iter().any(|name| theirs.contains(name)),
+            (None, _) | (_, None) => false,
+        };
         methods
+            || listeners
             || self.headers.iter().any(|ours| {
                 other
                     .headers
@@ -119,14 +137,24 @@ impl Conditions {
     /// Whether every request that meets `other`, whatever its method, meets these but for the methods.
     #[must_use]
     pub(super) fn rest_covers(&self, other: &Self) -> bool {
-        self.headers.iter().all(|ours| {
-            other
-                .headers
-                .iter()
-                .any(|theirs| ours.name == theirs.name && ours.test.follows_from(&theirs.test))
-        }) && self.query.iter().all(|ours| {
-            other.query.iter().any(|theirs| ours.name == theirs.name && ours.test.follows_from(&theirs.test))
-        })
+        let covers_listeners = match (&self.listeners, &other.listeners) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(ours), Some(theirs)) => theirs.iter().all(|name| ours.contains(name)),
+        };
+        covers_listeners
+            && self.headers.iter().all(|ours| {
+                other
+                    .headers
+                    .iter()
+                    .any(|theirs| ours.name == theirs.name && ours.test.follows_from(&theirs.test))
+            })
+            && self.query.iter().all(|ours| {
+                other
+                    .query
+                    .iter()
+                    .any(|theirs| ours.name == theirs.name && ours.test.follows_from(&theirs.test))
+            })
     }
 }
 

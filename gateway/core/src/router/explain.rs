@@ -22,6 +22,8 @@ pub struct Verdict {
 /// Why a route does not answer a request: the first reason in the order the router looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {
+    /// Not served on this listener.
+    Listener,
     /// Other hosts only.
     Host,
     /// The path differs.
@@ -63,6 +65,9 @@ impl<R> Router<R> {
 impl<R> Entry<R> {
     /// The first reason why the route does not match; `None` if it does.
     fn mismatch(&self, ask: &RouteAsk<'_>) -> Option<Mismatch> {
+        if !self.matcher.conditions.is_served_on(ask.listener) {
+            return Some(Mismatch::Listener);
+        }
         if !self.hosts.is_empty() && !self.hosts.iter().any(|host: &HostPattern| host.matches(ask.host)) {
             return Some(Mismatch::Host);
         }
@@ -84,6 +89,7 @@ impl<R> Entry<R> {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Listener => f.write_str("not served on this listener"),
             Self::Host => f.write_str("another host"),
             Self::Path { segment } => write!(f, "the path differs at segment {segment}"),
             Self::Method => f.write_str("another method"),

@@ -31,6 +31,8 @@ use tree::{Forest, Search};
 /// What is asked of the router: the parts of one request that can decide its route.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteAsk<'a> {
+    /// Listener the request came in on; `None` asks for routes of any listener.
+    pub listener: Option<&'a str>,
     /// Host of the request: lower case, without port and without a trailing dot; empty if there was none.
     pub host: &'a str,
     /// Normalised path, beginning with `/`, without the query.

@@ -111,10 +111,10 @@ pub enum BadPattern {
     #[error("only the last segment may be optional")]
     OptionalNotLast,
     /// A character no path has.
-    #[error("`{0}` can not be in a path; write it percent-encoded")]
+    #[error("{0:?} can not be in a path; write it percent-encoded")]
     Character(char),
     /// A percent sign without two digits, or an encoding that a request may not have (`%2F`, `%5C`, `%00`).
-    #[error("`{0}` is no escape that a request may have")]
+    #[error("{0:?} is no escape that a request may have")]
     Escape(String),
     /// Not a regular expression, or too large a one.
     #[error("regular expression: {0}")]

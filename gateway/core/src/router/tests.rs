@@ -35,7 +35,7 @@ fn answer(router: &Router<String>, request: &str, headers: &HeaderMap) -> String
     let (host, rest) = url.split_at(url.find('/').unwrap());
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    match router.find(&RouteAsk { host, path, method: &method, headers, query }) {
+    match router.find(&RouteAsk { listener: None, host, path, method: &method, headers, query }) {
         Found::Route { route, params } => {
             let values = (0..params.len()).filter_map(|idx| params.get(path, idx));
             std::iter::once(route.as_str()).chain(values).collect::<Vec<_>>().join(" ")
@@ -322,8 +322,14 @@ fn an_explanation_says_of_each_route_why_it_lost() {
         "won | | /x | GET",
         "rest | | /**",
     ]);
-    let ask =
-        RouteAsk { host: "h", path: "/x", method: &Method::GET, headers: &HeaderMap::new(), query: None };
+    let ask = RouteAsk {
+        listener: None,
+        host: "h",
+        path: "/x",
+        method: &Method::GET,
+        headers: &HeaderMap::new(),
+        query: None,
+    };
     let lost: Vec<Option<String>> = built
         .router
         .explain(&ask)
@@ -442,7 +448,7 @@ proptest! {
         let router = Router::build(specs).router;
         let path = format!("/{}", path.join("/"));
         let headers = HeaderMap::new();
-        let ask = RouteAsk { host, path: &path, method: &method, headers: &headers, query: None };
+        let ask = RouteAsk { listener: None, host, path: &path, method: &method, headers: &headers, query: None };
         let expected = router.entries.iter().filter(|entry| {
             router.explain(&ask).iter().any(|verdict| verdict.route == entry.name
                 && matches!(verdict.lost, None | Some(Mismatch::LessSpecific { .. })))

@@ -59,7 +59,7 @@ impl<'n, 'd, 'a> Reader<'n, 'd, 'a> {
         what: &'static str,
         decoder: &'d mut Decoder<'a>,
     ) -> Self {
-        Self { decoder, at, what, entries: entries.iter().map(Some).collect(), known: Vec::new() }
+        Self { decoder, at, what, entries: entries.iter().map(Some).collect(), known: Vec::with_capacity(32) }
     }
 
     /// Takes the value of a key.

@@ -18,6 +18,8 @@ use crate::yaml::Node;
 keys! {
     /// Which requests, and where they go. The most specific route wins; order never matters.
     pub struct Route is "a route" {
+        /// Listeners it is served on, by name (default: all).
+        key listeners: Option<Vec<At<Name>>>,
         /// Hosts, exact or with a leading wildcard (default: any).
         key host: Option<OneOrMany<At<HostPattern>>>,
         /// The path: /a exact, /a/{id}, /a/{id:uint}, /a/{id?}, /a/** for everything below and /a itself.
@@ -52,7 +54,6 @@ keys! {
         "compression": "compression comes later",
         "ext_auth": "asking another service for permission comes later",
         "ip": "allowing and refusing addresses comes later",
-        "listeners": "routes for some listeners only come later; every route is served on every listener",
         "redirect": "redirects come later",
         "respond": "fixed answers come later; a `fallback` answers when the upstream cannot",
         "grpc": "gRPC passes through ordinary routes; settings of its own come later",

@@ -69,7 +69,7 @@ struct Frame {
 
 enum Open {
     List(Vec<Node>),
-    Map { entries: Vec<(Key, Node)>, places: HashMap<String, Span>, key: Option<PendingKey> },
+    Map { entries: Vec<(Key, Node)>, places: Places, key: Option<PendingKey> },
 }
 
 /// A key whose value has not come yet.
@@ -108,7 +108,7 @@ impl Builder<'_> {
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_tag(tag, at);
-                let map = Open::Map { entries: Vec::new(), places: HashMap::new(), key: None };
+                let map = Open::Map { entries: Vec::new(), places: Places::default(), key: None };
                 self.open(at, anchor, style, map)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(at),
@@ -220,7 +220,7 @@ impl Builder<'_> {
             Open::List(items) => items.push(node),
             Open::Map { entries, places, key } => match key.take() {
                 None => {
-                    let (pending, finding) = take_key(node, places);
+                    let (pending, finding) = take_key(node, entries, places);
                     *key = Some(pending);
                     self.sink.extend(finding);
                 }
@@ -239,21 +239,40 @@ impl Builder<'_> {
     }
 }
 
-fn take_key(node: Node, places: &mut HashMap<String, Span>) -> (PendingKey, Option<Diagnostic>) {
+fn take_key(node: Node, entries: &[(Key, Node)], places: &mut Places) -> (PendingKey, Option<Diagnostic>) {
     let Kind::Scalar(scalar) = node.kind else {
         let finding =
             Diagnostic::new(Code::UnsupportedYaml, "a list or map as a key").label(node.at, "not a key");
         return (PendingKey::Refused, Some(finding));
     };
-    if let Some(first) = places.get(&scalar.text) {
+    if let Some(first) = places.find(&scalar.text, entries) {
         let finding =
             Diagnostic::new(Code::DuplicateKey, format!("the key `{}` is written twice", scalar.text))
                 .label(node.at, "again here")
-                .label(*first, "first here");
+                .label(first, "first here");
         return (PendingKey::Refused, Some(finding));
     }
-    places.insert(scalar.text.clone(), node.at);
     (PendingKey::New(Key { text: scalar.text, at: node.at }), None)
+}
+
+/// Where the keys of one map stand. Most maps are small, and small ones are looked through.
+#[derive(Default)]
+struct Places {
+    /// The first so many entries by key, once there are more than [`Places::SMALL`].
+    by_key: HashMap<String, Span>,
+}
+
+impl Places {
+    const SMALL: usize = 32;
+
+    fn find(&mut self, key: &str, entries: &[(Key, Node)]) -> Option<Span> {
+        if entries.len() <= Self::SMALL {
+            return entries.iter().find(|(seen, _)| seen.text == key).map(|(seen, _)| seen.at);
+        }
+        let new = entries.iter().skip(self.by_key.len());
+        self.by_key.extend(new.map(|(seen, _)| (seen.text.clone(), seen.at)));
+        self.by_key.get(key).copied()
+    }
 }
 
 fn place(file: FileId, span: &granit_parser::Span) -> Span {

@@ -23,7 +23,7 @@ use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{ALPN, SocketDigest, TimingDigest};
 use pingora_http::ResponseHeader;
-use portcullis_core::framing::{self, Scanner};
+use portcullis_core::framing::Scanner;
 
 use crate::clock;
 
@@ -119,7 +119,7 @@ impl Guard {
             drain,
             info,
             stage,
-            scanner: Scanner::new(framing::Limits::default()),
+            scanner: Scanner::new(limits.head),
             inbox: BytesMut::new(),
             cleared: 0,
             heads_released: 0,
