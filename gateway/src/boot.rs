@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
-use pingora_core::apps::HttpServerOptions;
 use pingora_proxy::{HttpProxy, http_proxy};
 use portcullis_core::headers::via::Via;
 use portcullis_core::limit::LimitSeed;
@@ -29,10 +29,10 @@ use portcullis_schema::{FileSource, Style};
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
-use crate::operator::Operator;
 use crate::follow::Follow;
 use crate::listener::{ListenerService, ListenerSet};
 use crate::live::Live;
+use crate::operator::Operator;
 use crate::proxy::{Gateway, Proxy, Reveal};
 use crate::readiness::Readiness;
 use crate::reload::{Candidate, Disk, Refusal, Reloader, candidate, listener_specs};
@@ -134,8 +134,9 @@ pub fn run(options: Options) -> Result<(), BootError> {
     // The first to install a provider wins; libraries that try later are refused, as they should be.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let seed = LimitSeed([entropy::number(), entropy::number()]);
-    let candidate = candidate(&options.config, &Disk, &options.env, &options.catalog, &Carried::nothing(seed))
-        .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
+    let candidate =
+        candidate(&options.config, &Disk, &options.env, &options.catalog, &Carried::nothing(seed))
+            .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
     warn(&candidate);
     let state = StateDir::open(options.state_dir.as_deref(), &options.env)?;
     let token = state.admin_token()?;
@@ -180,8 +181,14 @@ fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<
     let (jwks, fetcher) = jwks::keeper(live.clone(), client.map_err(|error| system("HTTP client", &error))?);
     let via = Via::new(&format!("portcullis-{:08x}", entropy::number() as u32))
         .ok_or(BootError::System { what: "node id", reason: "not a token".to_owned() })?;
-    let gateway =
-        Arc::new(Gateway { live: live.clone(), via, metrics: metrics.clone(), access_log: log, jwks, reveal: options.reveal });
+    let gateway = Arc::new(Gateway {
+        live: live.clone(),
+        via,
+        metrics: metrics.clone(),
+        access_log: log,
+        jwks,
+        reveal: options.reveal,
+    });
     let reloader = Arc::new(Reloader::new(
         options.config,
         options.env,

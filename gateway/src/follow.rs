@@ -53,7 +53,8 @@ impl Follow {
     /// To be called after every swap.
     pub fn reconcile(&self) {
         let live = self.live.load_full();
-        let wanted: BTreeMap<ServiceQuery, ()> = queries(&live.snapshot).map(|(query, _)| (query, ())).collect();
+        let wanted: BTreeMap<ServiceQuery, ()> =
+            queries(&live.snapshot).map(|(query, _)| (query, ())).collect();
         let mut following = self.following();
         following.retain(|query, _| wanted.contains_key(query));
         for query in wanted.into_keys() {
@@ -85,7 +86,6 @@ impl Follow {
         silent
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the task is aborted when its entry is dropped")]
     fn start(&self, query: ServiceQuery) -> Following {
         let watch = self.source.watch(&query);
         let (mut theirs, live) = (watch.clone(), self.live.clone());

@@ -78,7 +78,9 @@ impl Operator {
         let refused = self.reloader.last().and_then(|last| last.result.err());
         let found = match &refused {
             None => format!("generation {generation} in use"),
-            Some(refusal) => format!("generation {generation} in use, the last reload was refused: {refusal}"),
+            Some(refusal) => {
+                format!("generation {generation} in use, the last reload was refused: {refusal}")
+            }
         };
         Check { name: "configuration".to_owned(), ok: refused.is_none(), found }
     }
@@ -103,7 +105,8 @@ impl Operator {
         for (state, count) in endpoint_counts(view) {
             metrics.endpoints.with_label_values(&[name, state]).set(count);
         }
-        let breakers = || view.breakers.iter().chain(view.endpoints.iter().flat_map(|endpoint| &endpoint.breakers));
+        let breakers =
+            || view.breakers.iter().chain(view.endpoints.iter().flat_map(|endpoint| &endpoint.breakers));
         if let Some(worst) = breakers().map(|breaker| gauge_of(breaker.state)).max() {
             metrics.circuit_state.with_label_values(&[name]).set(worst);
         }
@@ -118,7 +121,9 @@ impl Operator {
             metrics.discovery_age.with_label_values(&[service]).set(age.as_secs_f64());
         }
         let updates = &status.updates;
-        for (result, count) in [("changed", updates.applied), ("unchanged", updates.unchanged), ("held", updates.held)] {
+        for (result, count) in
+            [("changed", updates.applied), ("unchanged", updates.unchanged), ("held", updates.held)]
+        {
             metrics.discovery_updates.with_label_values(&[service, result]).set(saturating(count));
         }
         let errors = status.errors.iter().map(|(_, count)| count).sum();
@@ -127,7 +132,8 @@ impl Operator {
 }
 
 fn check_service(status: &ServiceStatus) -> Check {
-    let endpoints = status.endpoints.map_or_else(|| "no answer yet".to_owned(), |count| format!("{count} endpoints"));
+    let endpoints =
+        status.endpoints.map_or_else(|| "no answer yet".to_owned(), |count| format!("{count} endpoints"));
     let since = status.stale_since.and_then(|at| at.elapsed().ok());
     let found = match since {
         None => endpoints,

@@ -53,7 +53,11 @@ const RULES: &[Rule] = &[
     },
     Rule { name: "portcullis-plugin-sdk", may_use: &[], never: NO_RUNTIME },
     Rule { name: "portcullis-plugin-builtin", may_use: &["portcullis-plugin-sdk"], never: NO_RUNTIME },
-    Rule { name: "portcullis-plugin-example-maintenance", may_use: &["portcullis-plugin-sdk"], never: NO_RUNTIME },
+    Rule {
+        name: "portcullis-plugin-example-maintenance",
+        may_use: &["portcullis-plugin-sdk"],
+        never: NO_RUNTIME,
+    },
     Rule {
         name: "portcullis-sample-services",
         may_use: &["portcullis-consul-wire"],
@@ -194,7 +198,11 @@ mod tests {
 
     #[test]
     fn a_dependency_of_tests_is_no_arrow() {
-        let text = include_str!("../fixtures/crossed_arrows.json").replace("\"kind\": null", "\"kind\": \"dev\"");
-        assert_eq!(judge(&graph(&text).unwrap()), ["newcomer: a crate without a rule in xtask/src/arrows.rs"]);
+        let text =
+            include_str!("../fixtures/crossed_arrows.json").replace("\"kind\": null", "\"kind\": \"dev\"");
+        assert_eq!(
+            judge(&graph(&text).unwrap()),
+            ["newcomer: a crate without a rule in xtask/src/arrows.rs"]
+        );
     }
 }

@@ -25,9 +25,17 @@ pub(crate) fn run(root: &Path) -> ExitCode {
 }
 
 fn through_cargo(root: &Path) -> bool {
-    cargo(root, "clippy", &["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
-        && cargo(root, "doc", &["doc", "--locked", "--quiet", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
-        && cargo(root, "test", &["test", "--locked", "--workspace"], &[])
+    cargo(
+        root,
+        "clippy",
+        &["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        &[],
+    ) && cargo(
+        root,
+        "doc",
+        &["doc", "--locked", "--quiet", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    ) && cargo(root, "test", &["test", "--locked", "--workspace"], &[])
         && deny(root)
 }
 
@@ -45,7 +53,10 @@ fn deny(root: &Path) -> bool {
         return false;
     }
     eprintln!("--- deny advisories");
-    let advisories = Command::new("cargo").args(["deny", "--log-level", "error", "check", "advisories"]).current_dir(root).output();
+    let advisories = Command::new("cargo")
+        .args(["deny", "--log-level", "error", "check", "advisories"])
+        .current_dir(root)
+        .output();
     match advisories {
         Ok(output) if output.status.success() => true,
         Ok(output) => advisories_are_out_of_reach(&String::from_utf8_lossy(&output.stderr)),
@@ -66,7 +77,8 @@ fn advisories_are_out_of_reach(said: &str) -> bool {
 
 fn cargo(root: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> bool {
     eprintln!("--- {name}");
-    let status = Command::new("cargo").args(arguments).envs(environment.iter().copied()).current_dir(root).status();
+    let status =
+        Command::new("cargo").args(arguments).envs(environment.iter().copied()).current_dir(root).status();
     match status {
         Ok(status) if status.success() => true,
         Ok(status) => {

@@ -1,14 +1,30 @@
-//! Generated files: the JSON Schema of the configuration.
+//! Generated files: the JSON Schema of the configuration, and the page of its errors.
 //!
 //! Written from the code that decides, so that they cannot say something else; `--check` is what
 //! keeps them from being forgotten.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+
+use portcullis_schema::{Code, Severity};
 
 use crate::Findings;
 
 const SCHEMA: &str = "config/gateway.schema.json";
+const ERRORS: &str = "docs/errors.md";
+
+/// What stands above the list of codes.
+const ERRORS_HEAD: &str = "\
+# Errors
+
+<!-- Written by `cargo xtask codegen` from gateway/schema/src/codes.rs. -->
+
+Every finding about a configuration has a code. The code is the same on the command line, in the log and in the admin
+API, and is never given a new meaning. `portcullis explain CODE` prints what stands here. Errors (`E`) refuse a
+configuration, warnings (`W`) do not. `E01` is about files and YAML, `E02` about keys, `E03` about values, `E04` about
+how parts fit together, `W05` about what is probably not meant.
+";
 
 /// Writes every generated file; says which could not be written.
 pub(crate) fn write(root: &Path) -> Findings {
@@ -30,5 +46,35 @@ pub(crate) fn check(root: &Path) -> Findings {
 }
 
 fn generated() -> Vec<(&'static str, String)> {
-    vec![(SCHEMA, format!("{:#}\n", portcullis_schema::json_schema()))]
+    vec![(SCHEMA, format!("{:#}\n", portcullis_schema::json_schema())), (ERRORS, errors())]
+}
+
+/// The page of errors: for each code its title, what it means, and what is right.
+fn errors() -> String {
+    let mut page = ERRORS_HEAD.to_owned();
+    for code in Code::ALL {
+        let kind = match code.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(page, "\n## {}: {} ({kind})\n{}\n", code.as_str(), code.title(), code.explanation());
+        if !code.example().is_empty() {
+            let _ = write!(page, "```\n{}\n```\n", code.example());
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_part_of_the_page() {
+        let page = errors();
+        for code in Code::ALL {
+            assert!(page.contains(&format!("\n## {}: ", code.as_str())), "{code:?}");
+        }
+    }
 }

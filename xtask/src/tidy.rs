@@ -137,7 +137,12 @@ mod tests {
         let sample = include_str!("../fixtures/untidy.rs");
         let long = format!("{sample}\n{}", "// line\n".repeat(FILE_LINES_MAX));
         let found = findings("gateway/core/src/untidy.rs", &long).join("\n");
-        for part in ["a file stops at 500", "`endless` has 72 lines", "names `pingora_core`", "`new_ctx` of ProxyHttp has 11 lines"] {
+        for part in [
+            "a file stops at 500",
+            "`endless` has 72 lines",
+            "names `pingora_core`",
+            "`new_ctx` of ProxyHttp has 11 lines",
+        ] {
             assert!(found.contains(part), "missing {part:?} in:\n{found}");
         }
         assert_eq!(found.lines().count(), 4, "{found}");

@@ -29,7 +29,9 @@ impl Door {
     fn opens_for(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(only), None) = (values.next(), values.next()) else { return false };
-        let Some(token) = only.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")) else { return false };
+        let Some(token) = only.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")) else {
+            return false;
+        };
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         digest.ct_eq(&self.digest).into()
     }
@@ -42,7 +44,8 @@ pub(super) async fn enter(State(door): State<Arc<Door>>, request: Request, next:
         return Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail).into_response();
     }
     if !door.opens_for(headers) {
-        let detail = "send `Authorization: Bearer TOKEN`; the token is in `admin-token` in the state directory";
+        let detail =
+            "send `Authorization: Bearer TOKEN`; the token is in `admin-token` in the state directory";
         let mut refused = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return refused;
@@ -85,7 +88,9 @@ mod tests {
     #[test]
     fn only_the_whole_token_opens() {
         let door = Door::new("0123456789abcdef0123456789abcdef");
-        let with = |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap())]);
+        let with = |value: &str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
+        };
         assert!(door.opens_for(&with("Bearer 0123456789abcdef0123456789abcdef")));
         for wrong in ["Bearer 0123456789abcdef", "Bearer ", "Basic 0123456789abcdef0123456789abcdef"] {
             assert!(!door.opens_for(&with(wrong)), "{wrong}");

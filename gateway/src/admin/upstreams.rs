@@ -78,7 +78,8 @@ pub(super) async fn one(
     match live.snapshot.upstreams.get(name.as_str()) {
         Some(upstream) => Ok(Json(show(upstream))),
         None => {
-            let near = portcullis_schema::nearest(&name, live.snapshot.upstreams.keys().map(|known| &**known));
+            let near =
+                portcullis_schema::nearest(&name, live.snapshot.upstreams.keys().map(|known| &**known));
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             let detail = format!("no route uses an upstream `{name}`{hint}");
             Err(Problem::new(StatusCode::NOT_FOUND, "unknown_upstream", detail))

@@ -36,7 +36,11 @@ pub(super) async fn serve(key: &'static str, door: TcpListener, routes: Router) 
 }
 
 /// How the registry is asked.
-pub(super) fn consul_settings(consul: &Consul, directory: &Path, state: &Path) -> Result<ConsulSettings, BootError> {
+pub(super) fn consul_settings(
+    consul: &Consul,
+    directory: &Path,
+    state: &Path,
+) -> Result<ConsulSettings, BootError> {
     let mut settings = ConsulSettings::new(&*consul.address);
     settings.client.token = match &consul.token {
         None => TokenSource::None,
@@ -44,8 +48,10 @@ pub(super) fn consul_settings(consul: &Consul, directory: &Path, state: &Path) -
         Some(ConsulToken::File(path)) => TokenSource::File(directory.join(path)),
     };
     settings.client.datacenter = consul.datacenter.as_deref().map(str::to_owned);
-    settings.client.ca_pem = consul.ca_file.as_deref().map(|file| read_pem("tls.ca", &directory.join(file))).transpose()?;
-    settings.client.identity_pem = consul.client_certificate.as_ref().map(|pair| read_identity(pair, directory)).transpose()?;
+    settings.client.ca_pem =
+        consul.ca_file.as_deref().map(|file| read_pem("tls.ca", &directory.join(file))).transpose()?;
+    settings.client.identity_pem =
+        consul.client_certificate.as_ref().map(|pair| read_identity(pair, directory)).transpose()?;
     settings.query.consistency = match consul.consistency {
         schema::Consistency::Default => Consistency::Default,
         schema::Consistency::Stale => Consistency::Stale,

@@ -30,14 +30,19 @@ impl ShutdownSignalWatch for Stop {
         let open = self.listeners.in_flight();
         tracing::info!(connections = open.count(), grace_s = self.grace.as_secs(), "draining");
         if tokio::time::timeout(self.grace, open.idle()).await.is_err() {
-            tracing::warn!(connections = open.count(), "the grace period is over, breaking off what still runs");
+            tracing::warn!(
+                connections = open.count(),
+                "the grace period is over, breaking off what still runs"
+            );
         }
         ShutdownSignal::FastShutdown
     }
 }
 
 async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be received; the gateway can only be killed");
         return std::future::pending().await;
     };

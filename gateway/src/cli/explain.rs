@@ -21,7 +21,13 @@ impl Explain {
             complain(&format!("portcullis: no error has the code {}{hint}\n", self.code));
             return ExitCode::from(EXIT_INVALID);
         };
-        print(&format!("{}: {}\n\n{}\n\n{}\n", code.as_str(), code.title(), code.explanation(), code.example()));
+        print(&format!(
+            "{}: {}\n\n{}\n\n{}\n",
+            code.as_str(),
+            code.title(),
+            code.explanation(),
+            code.example()
+        ));
         ExitCode::SUCCESS
     }
 }

@@ -62,7 +62,7 @@ impl Match {
 
     fn answer(&self, snapshot: &Snapshot, asked: &Asked) -> ExitCode {
         let ask = RouteAsk {
-        listener: self.listener.as_deref(),
+            listener: self.listener.as_deref(),
             host: &asked.host,
             path: &asked.path,
             method: &asked.method,
@@ -72,8 +72,12 @@ impl Match {
         let verdicts = snapshot.router.explain(&ask);
         let winner = verdicts.iter().find(|verdict| verdict.lost.is_none());
         if self.output.json {
-            let lost: Vec<_> = losers(&verdicts).map(|(route, why)| json!({ "route": route, "reason": why })).collect();
-            print(&format!("{:#}\n", json!({ "route": winner.map(|won| &won.route), "path": asked.path, "lost": lost })));
+            let lost: Vec<_> =
+                losers(&verdicts).map(|(route, why)| json!({ "route": route, "reason": why })).collect();
+            print(&format!(
+                "{:#}\n",
+                json!({ "route": winner.map(|won| &won.route), "path": asked.path, "lost": lost })
+            ));
         } else if !self.output.quiet {
             print(&self.text(snapshot, winner, &verdicts));
         }
@@ -106,8 +110,10 @@ fn losers(verdicts: &[Verdict]) -> impl Iterator<Item = (&str, String)> {
 
 fn read(request: &str, headers: &[String]) -> Result<Asked, String> {
     let help = "write it as 'GET shop.example.com/api/orders/42'";
-    let (method, rest) = request.split_once(' ').ok_or_else(|| format!("`{request}` is no request; {help}"))?;
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method; {help}"))?;
+    let (method, rest) =
+        request.split_once(' ').ok_or_else(|| format!("`{request}` is no request; {help}"))?;
+    let method =
+        Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method; {help}"))?;
     let slash = rest.find('/').ok_or_else(|| format!("`{rest}` has no path; {help}"))?;
     let (host, target) = rest.split_at(slash);
     let host = match host {

@@ -70,7 +70,13 @@ enum Verb {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigFile {
     /// The configuration's main file
-    #[arg(short = 'c', long = "config", value_name = "FILE", env = "PORTCULLIS_CONFIG", default_value = "gateway.yaml")]
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        env = "PORTCULLIS_CONFIG",
+        default_value = "gateway.yaml"
+    )]
     pub(crate) path: PathBuf,
 }
 
@@ -104,7 +110,7 @@ impl Cli {
 }
 
 /// The environment, read once.
-#[expect(clippy::disallowed_methods, reason = "the environment is read once, here at the edge, and passed on as a map")]
+#[expect(clippy::disallowed_methods, reason = "the environment is read once, here at the edge")]
 pub(crate) fn environment() -> BTreeMap<String, String> {
     // Lossy: a variable that is no text cannot be meant by a configuration that is.
     std::env::vars_os()

@@ -34,7 +34,10 @@ impl Man {
         match clap_mangen::generate_to(Cli::command(), &self.directory) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&format!("portcullis: manual pages cannot be written to {}: {error}\n", self.directory.display()));
+                complain(&format!(
+                    "portcullis: manual pages cannot be written to {}: {error}\n",
+                    self.directory.display()
+                ));
                 ExitCode::FAILURE
             }
         }

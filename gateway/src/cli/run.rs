@@ -14,7 +14,8 @@ use crate::proxy::Reveal;
 
 /// What is logged unless `RUST_LOG` says otherwise. Pingora's own lines about requests say less
 /// than the access log, and its start and stop are told by ours.
-const LOGGED: &str = "info,pingora_core=warn,pingora_proxy=error,pingora_server=warn,pingora_core::server=error";
+const LOGGED: &str =
+    "info,pingora_core=warn,pingora_proxy=error,pingora_server=warn,pingora_core::server=error";
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -41,7 +42,12 @@ impl Run {
     pub(super) fn run(self) -> ExitCode {
         let env = environment();
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
-        tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
         let options = Options {
             config: self.config.path,
             env,

@@ -38,7 +38,8 @@ impl Test {
             .collect();
         let failed = results.iter().filter(|result| !result.passed()).count();
         let passed = results.len() - failed;
-        let findings: Vec<Diagnostic> = results.iter().flat_map(|result| result.diagnostics().collect::<Vec<_>>()).collect();
+        let findings: Vec<Diagnostic> =
+            results.iter().flat_map(|result| result.diagnostics().collect::<Vec<_>>()).collect();
         if self.output.json {
             let errors: Vec<_> = findings.iter().map(|finding| finding.to_json(&loaded.sources)).collect();
             print(&format!("{:#}\n", json!({ "passed": passed, "failed": failed, "errors": errors })));

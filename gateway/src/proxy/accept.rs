@@ -12,12 +12,12 @@ use http::header::HOST;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use portcullis_core::head::{Authority, Version, http2, normalize};
+use portcullis_core::headers::TrustedProxies;
 use portcullis_core::headers::forwarded::client_address;
 use portcullis_core::headers::hop_by_hop::strip_request;
 use portcullis_core::headers::identity::remove_spoofable;
 use portcullis_core::headers::request_id::RequestId;
 use portcullis_core::headers::trace_context::{Sampling, TraceContext};
-use portcullis_core::headers::TrustedProxies;
 use portcullis_core::outcome::Rejection;
 use portcullis_core::snapshot::{Listener, ListenerLimits};
 use portcullis_plugin_sdk::Scheme;
@@ -40,7 +40,11 @@ const KEEPALIVE_SLACK_SECONDS: u64 = 15;
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// Accepts the head, or says what is wrong with it.
-pub(super) fn accept(session: &mut Session, exchange: &mut Exchange, gateway: &Gateway) -> Result<(), Rejection> {
+pub(super) fn accept(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+) -> Result<(), Rejection> {
     let connection = connection(session);
     let snapshot = &exchange.live.snapshot;
     let listener = snapshot.listeners.get(&connection.listener).map(Arc::as_ref);
@@ -88,7 +92,8 @@ fn read(
     listener: Option<&Listener>,
     gateway: &Gateway,
 ) -> Result<Arrival, Rejection> {
-    let fields_max = listener.map_or(ListenerLimits::default().fields_max, |listener| listener.limits.fields_max);
+    let fields_max =
+        listener.map_or(ListenerLimits::default().fields_max, |listener| listener.limits.fields_max);
     let (version, is_grpc) = check(session, connection, fields_max)?;
     let is_upgrade = version == Version::Http11 && session.is_upgrade_req();
     let nobody = TrustedProxies::default();
@@ -125,7 +130,11 @@ pub(crate) fn fresh_id() -> RequestId {
 }
 
 /// The version, and whether a gRPC client waits; an HTTP/2 head must hold to the house rule.
-fn check(session: &mut Session, connection: &ConnectionInfo, fields_max: u32) -> Result<(Version, bool), Rejection> {
+fn check(
+    session: &mut Session,
+    connection: &ConnectionInfo,
+    fields_max: u32,
+) -> Result<(Version, bool), Rejection> {
     if !session.is_http2() {
         let version = session.req_header().version;
         return Ok((if version == HttpVersion::HTTP_10 { Version::Http10 } else { Version::Http11 }, false));

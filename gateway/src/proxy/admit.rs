@@ -32,7 +32,9 @@ pub(super) enum Stopped {
     Rejected(Rejection),
     /// A plugin answers.
     Answered {
-        reply: Reply,
+        /// Its reply; boxed, since most refusals are not a plugin's.
+        reply: Box<Reply>,
+        /// Its name.
         plugin: Arc<str>,
     },
 }
@@ -44,7 +46,11 @@ impl From<Rejection> for Stopped {
 }
 
 /// Asks every gate; a request that comes out is [`Stage::Admitted`].
-pub(super) async fn admit(head: &mut RequestHeader, exchange: &mut Exchange, gateway: &Gateway) -> Result<(), Stopped> {
+pub(super) async fn admit(
+    head: &mut RequestHeader,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+) -> Result<(), Stopped> {
     let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else {
         return Err(Rejection::NoRoute.into());
     };
@@ -113,7 +119,12 @@ fn ask(
 
 /// What a request is counted under. A request without a consumer, or without the header, counts by address:
 /// leaving something out must not buy a fresh allowance.
-fn key<'a>(by: &LimitBy, headers: &'a HeaderMap, client: IpAddr, identity: Option<&'a Identity>) -> LimitKey<'a> {
+fn key<'a>(
+    by: &LimitBy,
+    headers: &'a HeaderMap,
+    client: IpAddr,
+    identity: Option<&'a Identity>,
+) -> LimitKey<'a> {
     let text = match by {
         LimitBy::Ip => None,
         LimitBy::Route => return LimitKey::Whole,
@@ -137,7 +148,11 @@ fn announce(limit: &Limit, decision: &LimitDecision, trail: &mut Trail) {
 }
 
 /// Asks the route's credential gates; with both, both must pass and the token names the client.
-async fn identify(route: &Route, headers: &HeaderMap, gateway: &Gateway) -> Result<Option<Arc<Identity>>, Rejection> {
+async fn identify(
+    route: &Route,
+    headers: &HeaderMap,
+    gateway: &Gateway,
+) -> Result<Option<Arc<Identity>>, Rejection> {
     let mut identity = None;
     if let Some(gate) = &route.api_key {
         let checked = gate.check(headers);
@@ -196,7 +211,7 @@ fn settle(report: ChainReport, gateway: &Gateway) -> Result<(), Stopped> {
     gateway.count_incidents(&report.incidents);
     match report.flow {
         ChainFlow::Continue => Ok(()),
-        ChainFlow::Respond { reply, plugin } => Err(Stopped::Answered { reply, plugin }),
+        ChainFlow::Respond { reply, plugin } => Err(Stopped::Answered { reply: Box::new(reply), plugin }),
         ChainFlow::Deny { plugin } => Err(Rejection::PluginFault { plugin }.into()),
     }
 }

@@ -50,7 +50,9 @@ pub(super) async fn balance(session: &mut Session, exchange: &mut Exchange) -> R
 pub(super) fn fall_back(exchange: &mut Exchange, failure: &Failure, method: &Method) -> bool {
     let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else { return false };
     let Some(plan) = exchange.plan_mut().filter(|plan| !plan.is_fallback) else { return false };
-    let Some(Fallback { answer: FallbackAnswer::Upstream(destination), .. }) = covering(&route, failure, method) else {
+    let Some(Fallback { answer: FallbackAnswer::Upstream(destination), .. }) =
+        covering(&route, failure, method)
+    else {
         return false;
     };
     *plan = Plan { is_fallback: true, ..Plan::first(destination.clone(), clock::now()) };

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use http::uri::{PathAndQuery, Uri};
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
+use portcullis_core::headers::HeadEdit;
 use portcullis_core::headers::forwarded::{self, ForwardedField, Scheme as WireScheme};
 use portcullis_core::headers::hop_by_hop::strip_request;
-use portcullis_core::headers::HeadEdit;
 use portcullis_plugin_sdk::Scheme;
 
 use super::Gateway;
@@ -56,7 +56,8 @@ fn target(head: &mut RequestHeader, routed: &Routed) -> Result<()> {
         Some(query) => format!("{path}?{query}"),
         None => path.into_owned(),
     };
-    let target = PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
+    let target =
+        PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
     let mut parts = std::mem::take(&mut head.uri.clone()).into_parts();
     parts.path_and_query = Some(target);
     head.set_uri(Uri::from_parts(parts).or_err(ErrorType::InternalError, "rewritten path is no target")?);

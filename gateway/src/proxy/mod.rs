@@ -10,8 +10,8 @@ mod balance;
 mod exchange;
 mod fields;
 mod forward;
-mod recover;
 mod record;
+mod recover;
 mod reply;
 mod respond;
 mod route;
@@ -110,7 +110,9 @@ impl ProxyHttp for Proxy {
         match stopped {
             None => return Ok(false),
             Some(Stopped::Rejected(rejection)) => reply::reject(session, exchange, &self.0, rejection).await,
-            Some(Stopped::Answered { reply, plugin }) => reply::plugin(session, exchange, &self.0, reply, plugin).await,
+            Some(Stopped::Answered { reply, plugin }) => {
+                reply::plugin(session, exchange, &self.0, *reply, plugin).await
+            }
         }
         Ok(true)
     }
@@ -135,7 +137,9 @@ impl ProxyHttp for Proxy {
         _: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.count_body(body.as_ref().map_or(0, Bytes::len)).map_err(|rejection| refuse(exchange, rejection))
+        exchange
+            .count_body(body.as_ref().map_or(0, Bytes::len))
+            .map_err(|rejection| refuse(exchange, rejection))
     }
 
     async fn upstream_response_filter(
@@ -177,7 +181,12 @@ impl ProxyHttp for Proxy {
         recover::after_exchange(session, exchange, error, client_reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
         give_up(session, error, exchange, &self.0).await
     }
 

@@ -46,13 +46,16 @@ fn settle_attempt(error: Option<&Error>, exchange: &mut Exchange) {
         Some((AttemptOutcome::Status(status), took)) => {
             lease.finish(if broke { Verdict::Failure } else { Verdict::Success }, now);
             let upstream = exchange.plan().map(|plan| plan.destination.upstream.clone());
-            if let Some(instruments) = upstream.as_ref().and_then(|upstream| exchange.live.upstream(upstream)) {
+            if let Some(instruments) = upstream.as_ref().and_then(|upstream| exchange.live.upstream(upstream))
+            {
                 instruments.answered(status, took);
             }
         }
         // The client left before the endpoint answered: nobody is to blame, the lease counts as cancelled.
         Some((AttemptOutcome::Pending, _)) | None if left => drop(lease),
-        Some((AttemptOutcome::Pending | AttemptOutcome::Broke(_), _)) | None => lease.finish(Verdict::Failure, now),
+        Some((AttemptOutcome::Pending | AttemptOutcome::Broke(_), _)) | None => {
+            lease.finish(Verdict::Failure, now)
+        }
     }
 }
 

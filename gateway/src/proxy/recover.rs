@@ -33,7 +33,11 @@ pub(super) struct Sent {
 }
 
 /// Pingora could not connect: nothing was sent.
-pub(super) fn after_connect(session: &mut Session, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+pub(super) fn after_connect(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    mut error: Box<Error>,
+) -> Box<Error> {
     let failure = failure::of_connect(&error);
     let again = consider(session, exchange, failure, Sent { nothing: true, on_reused: false });
     error.set_retry(again);
@@ -137,7 +141,11 @@ fn retry(
             None
         }
         RetryVerdict::GiveUp(
-            GiveUp::NotRetryable | GiveUp::AttemptsSpent | GiveUp::NoLicence | GiveUp::BodyGone | GiveUp::NoTime,
+            GiveUp::NotRetryable
+            | GiveUp::AttemptsSpent
+            | GiveUp::NoLicence
+            | GiveUp::BodyGone
+            | GiveUp::NoTime,
         ) => None,
     }
 }
@@ -202,7 +210,8 @@ pub(super) async fn give_up(
     if *error.esource() == ErrorSource::Downstream {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let failure = exchange.trail.failure.or_else(|| failure::of_exchange(error)).unwrap_or(Failure::BadResponse);
+    let failure =
+        exchange.trail.failure.or_else(|| failure::of_exchange(error)).unwrap_or(Failure::BadResponse);
     exchange.trail.failure = Some(failure);
     let method = session.req_header().method.clone();
     let code = answer_failure(session, exchange, gateway, failure, &method).await;
@@ -219,7 +228,8 @@ async fn answer_failure(
 ) -> u16 {
     let route = exchange.routed().map(|routed| routed.route.clone());
     let covered = route.as_ref().and_then(|route| covering(route, &failure, method));
-    let Some(FallbackAnswer::Fixed { status, content_type, body }) = covered.map(|fallback| &fallback.answer) else {
+    let Some(FallbackAnswer::Fixed { status, content_type, body }) = covered.map(|fallback| &fallback.answer)
+    else {
         reply::fail(session, exchange, gateway, &failure).await;
         return failure.status().as_u16();
     };
@@ -234,7 +244,8 @@ async fn answer_failure(
 
 /// The guard found the body to have more than one interpretation.
 fn broken_body(error: &Error) -> Option<Rejection> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.cause.as_deref().map(|cause| cause as _);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> =
+        error.cause.as_deref().map(|cause| cause as _);
     while let Some(current) = cause {
         let io = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         if let Some(BrokenBody(violation)) = io.and_then(|inner| inner.downcast_ref()) {

@@ -20,7 +20,12 @@ use super::{GATEWAY_NAME, Gateway, respond};
 const FIELDS_HINT: usize = 12;
 
 /// Says no.
-pub(super) async fn reject(session: &mut Session, exchange: &mut Exchange, gateway: &Gateway, rejection: Rejection) {
+pub(super) async fn reject(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+    rejection: Rejection,
+) {
     if rejection.closes_connection() {
         session.set_keepalive(None);
     }
@@ -30,7 +35,12 @@ pub(super) async fn reject(session: &mut Session, exchange: &mut Exchange, gatew
 }
 
 /// Says that the upstream failed.
-pub(super) async fn fail(session: &mut Session, exchange: &mut Exchange, gateway: &Gateway, failure: &Failure) {
+pub(super) async fn fail(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+    failure: &Failure,
+) {
     let next_hop = exchange.plan().map(|plan| plan.destination.upstream.name.clone());
     problem(session, exchange, gateway, &failure.answer(), next_hop.as_deref()).await;
 }

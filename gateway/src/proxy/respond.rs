@@ -136,8 +136,11 @@ fn reveal(head: &mut ResponseHeader, exchange: &Exchange) {
         })
         .collect();
     let upstream = exchange.trail.attempts.last().map_or("", |record| &record.upstream);
-    let fields =
-        [(X_GATEWAY_ROUTE, &*routed.route.name), (X_GATEWAY_UPSTREAM, upstream), (X_GATEWAY_ATTEMPTS, &attempts.join(", "))];
+    let fields = [
+        (X_GATEWAY_ROUTE, &*routed.route.name),
+        (X_GATEWAY_UPSTREAM, upstream),
+        (X_GATEWAY_ATTEMPTS, &attempts.join(", ")),
+    ];
     for (name, value) in fields {
         if let Ok(value) = HeaderValue::from_str(value) {
             let _ = head.insert_header(name, value);
@@ -146,7 +149,11 @@ fn reveal(head: &mut ResponseHeader, exchange: &Exchange) {
 }
 
 /// Sends the reply a plugin put in the upstream's place.
-pub(super) async fn replace(session: &mut Session, exchange: &mut Exchange, gateway: &Gateway) -> Option<u16> {
+pub(super) async fn replace(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+) -> Option<u16> {
     let (instead, plugin) = exchange.trail.replacement.take()?;
     let status = instead.status.as_u16();
     reply::plugin(session, exchange, gateway, instead, plugin).await;

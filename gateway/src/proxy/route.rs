@@ -27,7 +27,8 @@ pub(super) fn route(head: &RequestHeader, exchange: &mut Exchange) -> Result<(),
             let route = route.clone();
             let active = exchange.live.route(&route).map(|instruments| instruments.enter());
             let vars = Vars::new();
-            exchange.stage = Stage::Routed(Routed { arrival, route, params, identity: None, vars, _active: active });
+            exchange.stage =
+                Stage::Routed(Routed { arrival, route, params, identity: None, vars, _active: active });
             return Ok(());
         }
         Found::MethodNotAllowed { allow } => Rejection::MethodNotAllowed { allow },

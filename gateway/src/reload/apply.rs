@@ -46,8 +46,10 @@ pub fn candidate(
     let Some(snapshot) = compiled.snapshot else {
         return Err(Refusal::Invalid { diagnostics: compiled.diagnostics, sources });
     };
-    let failed: Vec<Diagnostic> =
-        run_route_tests(&document, &snapshot).iter().flat_map(|result| result.diagnostics().collect::<Vec<_>>()).collect();
+    let failed: Vec<Diagnostic> = run_route_tests(&document, &snapshot)
+        .iter()
+        .flat_map(|result| result.diagnostics().collect::<Vec<_>>())
+        .collect();
     if !failed.is_empty() {
         return Err(Refusal::TestsFailed { diagnostics: failed, sources });
     }
@@ -152,7 +154,10 @@ impl Reloader {
             }
             Err(refusal) => {
                 let why = refusal.rendered(Style::Plain);
-                tracing::error!(reason = refusal.code(), "configuration refused, the old one stays in use\n{why}");
+                tracing::error!(
+                    reason = refusal.code(),
+                    "configuration refused, the old one stays in use\n{why}"
+                );
                 ("refused", 0)
             }
         };
@@ -167,7 +172,10 @@ fn refuse_boot_changes(old: &Snapshot, new: &Snapshot) -> Result<(), Refusal> {
 }
 
 /// The listeners as they are opened; paths are relative to the main file's directory.
-pub fn listener_specs<'a>(listeners: impl Iterator<Item = &'a Arc<Listener>>, root: &Path) -> Vec<ListenerSpec> {
+pub fn listener_specs<'a>(
+    listeners: impl Iterator<Item = &'a Arc<Listener>>,
+    root: &Path,
+) -> Vec<ListenerSpec> {
     let directory = root.parent().unwrap_or(Path::new(""));
     listeners.map(|listener| spec(listener, directory)).collect()
 }
@@ -177,7 +185,10 @@ fn spec(listener: &Listener, directory: &Path) -> ListenerSpec {
         certificates: tls
             .certificates
             .iter()
-            .map(|files| listener::CertificateFiles { cert: directory.join(&files.cert), key: directory.join(&files.key) })
+            .map(|files| listener::CertificateFiles {
+                cert: directory.join(&files.cert),
+                key: directory.join(&files.key),
+            })
             .collect(),
         min_version: match tls.min_version {
             TlsVersion::V1_2 => listener::TlsVersion::Tls12,

@@ -106,9 +106,15 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid { diagnostics, .. } => f.write_str(&count(diagnostics)),
-            Self::TestsFailed { diagnostics, .. } => write!(f, "{} route tests do not hold", diagnostics.len()),
+            Self::TestsFailed { diagnostics, .. } => {
+                write!(f, "{} route tests do not hold", diagnostics.len())
+            }
             Self::NeedsRestart { keys } => {
-                write!(f, "only a restart can change {}; put them back or restart the gateway", keys.join(", "))
+                write!(
+                    f,
+                    "only a restart can change {}; put them back or restart the gateway",
+                    keys.join(", ")
+                )
             }
             Self::Listeners { reason } => f.write_str(reason),
         }

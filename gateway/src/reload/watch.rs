@@ -43,7 +43,8 @@ pub async fn on_change(reloader: Arc<Reloader>) -> notify::Result<()> {
         // A full channel means a reload is already due.
         let _ = sender.try_send(());
     })?;
-    let directory = reloader.root().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        reloader.root().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     watcher.watch(directory, RecursiveMode::Recursive)?;
     let mut known = fingerprint(&reloader);
     while events.recv().await.is_some() {

@@ -143,7 +143,9 @@ impl Shared {
 fn report(written: &io::Result<()>, broken: &mut bool) {
     match written {
         Ok(()) if *broken => tracing::info!("the access log is being written again"),
-        Err(error) if !*broken => tracing::error!(%error, "the access log cannot be written; lines are dropped"),
+        Err(error) if !*broken => {
+            tracing::error!(%error, "the access log cannot be written; lines are dropped")
+        }
         Ok(()) | Err(_) => {}
     }
     *broken = written.is_err();

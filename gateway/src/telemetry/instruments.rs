@@ -74,12 +74,24 @@ impl RouteInstruments {
     }
 
     /// Records a finished request.
-    pub fn observe(&self, method: &Method, status: u16, version: Version, total: Duration, upstream: Duration) {
+    pub fn observe(
+        &self,
+        method: &Method,
+        status: u16,
+        version: Version,
+        total: Duration,
+        upstream: Duration,
+    ) {
         let method = method_label(method);
         let version = version_label(version);
         let key = u32::from(status) << 16 | u32::from(method.0) << 8 | u32::from(version.0);
         self.durations.observe(key, total.as_secs_f64(), || {
-            self.metrics.request_duration.with_label_values(&[&*self.route, method.1, &status.to_string(), version.1])
+            self.metrics.request_duration.with_label_values(&[
+                &*self.route,
+                method.1,
+                &status.to_string(),
+                version.1,
+            ])
         });
         self.overhead.observe(total.saturating_sub(upstream).as_secs_f64());
     }
@@ -202,7 +214,13 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let route = RouteInstruments::new(&metrics, &Arc::from("orders"));
         for _ in 0..3 {
-            route.observe(&Method::GET, 200, Version::HTTP_11, Duration::from_millis(3), Duration::from_millis(2));
+            route.observe(
+                &Method::GET,
+                200,
+                Version::HTTP_11,
+                Duration::from_millis(3),
+                Duration::from_millis(2),
+            );
         }
         let text = metrics.render().unwrap();
         let line = "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_response_status_code=\"200\",network_protocol_version=\"1.1\",route=\"orders\"} 3";

@@ -75,30 +75,62 @@ impl Metrics {
                 "time of one attempt at an upstream",
                 &["upstream", "http_response_status_code", "error_type"],
             )?,
-            retries: families.counters(names::RETRIES, "further attempts by the reason that allowed them", &["route", "reason"])?,
-            auth: families.counters(names::AUTH, "authentication decisions", &["policy", "result", "reason"])?,
-            fallbacks: families.counters(names::FALLBACK, "requests answered by their fallback", &["route", "kind"])?,
-            rate_limited: families.counters(names::RATE_LIMITED, "requests over a limit", &["policy", "scope"])?,
+            retries: families.counters(
+                names::RETRIES,
+                "further attempts by the reason that allowed them",
+                &["route", "reason"],
+            )?,
+            auth: families.counters(
+                names::AUTH,
+                "authentication decisions",
+                &["policy", "result", "reason"],
+            )?,
+            fallbacks: families.counters(
+                names::FALLBACK,
+                "requests answered by their fallback",
+                &["route", "kind"],
+            )?,
+            rate_limited: families.counters(
+                names::RATE_LIMITED,
+                "requests over a limit",
+                &["policy", "scope"],
+            )?,
             plugin_errors: families.counters(names::PLUGIN_ERRORS, "plugin faults", &["plugin", "kind"])?,
             budget_exhausted: families.counters(
                 names::RETRY_BUDGET_EXHAUSTED,
                 "retries refused because the budget was spent",
                 &["upstream"],
             )?,
-            circuit_state: families.gauges(names::CIRCUIT_STATE, "0 passing, 1 probing, 2 tripped", &["upstream"])?,
+            circuit_state: families.gauges(
+                names::CIRCUIT_STATE,
+                "0 passing, 1 probing, 2 tripped",
+                &["upstream"],
+            )?,
             circuit_transitions: families.gauges(
                 names::CIRCUIT_TRANSITIONS,
                 "breaker transitions by the state entered",
                 &["upstream", "to"],
             )?,
-            endpoints: families.gauges(names::UPSTREAM_ENDPOINTS, "endpoints by state", &["upstream", "state"])?,
+            endpoints: families.gauges(
+                names::UPSTREAM_ENDPOINTS,
+                "endpoints by state",
+                &["upstream", "state"],
+            )?,
             discovery_age: families.float_gauges(
                 names::DISCOVERY_AGE,
                 "seconds since the registry last answered for the service",
                 &["service"],
             )?,
-            discovery_updates: families.gauges(names::DISCOVERY_UPDATES, "answers of the registry", &["service", "result"])?,
-            discovery_errors: families.gauges(names::DISCOVERY_ERRORS, "failed queries of the registry", &["service"])?,
+            discovery_updates: families.gauges(
+                names::DISCOVERY_UPDATES,
+                "answers of the registry",
+                &["service", "result"],
+            )?,
+            discovery_errors: families.gauges(
+                names::DISCOVERY_ERRORS,
+                "failed queries of the registry",
+                &["service"],
+            )?,
             reloads: families.counters(names::RELOADS, "reloads by result", &["result"])?,
             last_reload_ok: families.one_gauge(names::LAST_RELOAD_OK, "1 if the last reload was applied")?,
             revision: families.gauges(names::REVISION, "the generation in use", &["revision"])?,
@@ -111,7 +143,8 @@ impl Metrics {
             connections: families.one_gauge(names::CONNECTIONS, "open connections")?,
             registry: families.registry.clone(),
         };
-        families.gauges(names::BUILD_INFO, "the version in use", &["version"])?
+        families
+            .gauges(names::BUILD_INFO, "the version in use", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         metrics.last_reload_ok.set(1);
@@ -149,7 +182,10 @@ struct Families {
 }
 
 impl Families {
-    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, family: C) -> Result<C, prometheus::Error> {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        family: C,
+    ) -> Result<C, prometheus::Error> {
         self.registry.register(Box::new(family.clone()))?;
         Ok(family)
     }

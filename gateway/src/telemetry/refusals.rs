@@ -50,7 +50,11 @@ fn write_line(out: &mut Vec<u8>, refusal: &Refusal<'_>) {
     if let Some(status) = refusal.status {
         let _ = write!(out, ",\"status\":{}", status.as_u16());
     }
-    let _ = write!(out, ",\"answered_by\":\"gateway\",\"code\":\"{}\",\"blame\":\"client\",\"reason\":\"", refusal.code);
+    let _ = write!(
+        out,
+        ",\"answered_by\":\"gateway\",\"code\":\"{}\",\"blame\":\"client\",\"reason\":\"",
+        refusal.code
+    );
     escape(out, &refusal.detail);
     let _ = write!(out, "\",\"attempts\":[]}}");
 }

@@ -5,18 +5,22 @@ use portcullis_core::outcome::{ConnectFailure, Failure};
 
 /// The failure to connect that `error` describes.
 #[must_use]
+#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora's list of errors is open; what is new in it is `Other`")]
 pub fn of_connect(error: &Error) -> Failure {
     Failure::Connect(match error.etype() {
         ErrorType::ConnectRefused => ConnectFailure::Refused,
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => ConnectFailure::Timeout,
         ErrorType::ConnectNoRoute => ConnectFailure::Unreachable,
-        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError => ConnectFailure::Tls,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError => {
+            ConnectFailure::Tls
+        }
         _ => ConnectFailure::Other,
     })
 }
 
 /// The failure of a connected attempt, or `None` if the upstream is not to blame.
 #[must_use]
+#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora's list of errors is open; what is new in it is a reset")]
 pub fn of_exchange(error: &Error) -> Option<Failure> {
     if *error.esource() != ErrorSource::Upstream {
         return None;

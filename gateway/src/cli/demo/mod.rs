@@ -29,9 +29,10 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{EXIT_INVALID, complain};
+use super::complain;
 use broken::Broken;
 use narrator::{Audience, Held, Narrator};
+use shop::PASSWORD;
 use stage::{Stage, Upkeep};
 
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ pub(super) struct Demo {
     #[arg(long)]
     once: bool,
     /// Register with this Consul instead of the embedded registry
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = registry::target)]
     consul: Option<String>,
     /// Where customers connect, on this machine (default: 127.0.0.1:8080, or a free port)
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen)]
@@ -102,7 +103,7 @@ impl Demo {
             Ok(stage) => stage,
             Err(broken) => {
                 complain(&format!("portcullis: {broken}\n"));
-                return Ok(ExitCode::from(EXIT_INVALID));
+                return Ok(ExitCode::FAILURE);
             }
         };
         narrator.say("Portcullis demo: a registry, four services and the gateway, on this machine.");
@@ -165,7 +166,8 @@ fn directions(stage: &Stage) -> String {
     let (admin, metrics) = (stage.doors.admin, stage.doors.metrics);
     let state = stage.folder.state();
     let token_file = state.join(crate::state_dir::TOKEN_FILE);
-    let token = stage.customer.as_ref().map(|customer| customer.token.as_str()).unwrap_or_default();
+    let customer = stage.customer.as_ref();
+    let (email, token) = customer.map(|customer| (&*customer.email, &*customer.token)).unwrap_or_default();
     format!(
         "
 The shop stays open until Ctrl-C. Everything is in {folder}
@@ -176,6 +178,7 @@ The shop stays open until Ctrl-C. Everything is in {folder}
 
   curl {shop}/api/products
   curl {shop}/api/orders -H 'Authorization: Bearer {token}'
+  curl {shop}/api/sessions --json '{{\"email\":\"{email}\",\"password\":\"{PASSWORD}\"}}'
   curl http://{admin}/api/v1/upstreams -H \"Authorization: Bearer $(cat {token_file})\"
   curl http://{metrics}/metrics
   curl 'http://{metrics}/readyz?verbose'",

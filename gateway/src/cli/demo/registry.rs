@@ -11,12 +11,15 @@ use serde_json::{Value, json};
 use super::broken::Broken;
 use super::http::Http;
 use super::ports::free_port;
-use super::processes::{Process, Program, Programs};
+use super::processes::{Process, Program, Programs, tail};
 use super::relay::Relay;
 use super::wait::until;
 
 /// Longest wait for the registry to answer after it was started.
 const START_WAIT: Duration = Duration::from_secs(20);
+
+/// Lines shown of the log of a registry that does not start.
+const LOG_LINES: usize = 8;
 
 /// Where services register.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ enum Behind {
     Embedded(Option<Process>),
     Consul {
         relay: Relay,
-        url: String,
+        target: String,
     },
 }
 
@@ -40,15 +43,19 @@ impl Registry {
     /// The embedded registry.
     pub(super) async fn embedded(programs: &Programs) -> Result<Self, Broken> {
         let mut registry = Self::at(free_port()?, Behind::Embedded(None))?;
-        registry.give_back(programs).await?;
+        let started = registry.give_back(programs).await;
+        started.map_err(|broken| {
+            let log = tail(&programs.log_file("registry.log"), LOG_LINES);
+            Broken::new(format!("{broken}\n{}", log.join("\n")))
+        })?;
         Ok(registry)
     }
 
-    /// A Consul that is running already.
-    pub(super) async fn consul(url: &str) -> Result<Self, Broken> {
-        let (door, target) = (free_port()?, target(url)?);
-        let relay = Relay::open(door, target).await?;
-        let registry = Self::at(door, Behind::Consul { relay, url: url.to_owned() })?;
+    /// A Consul that is running already, at `host:port`.
+    pub(super) async fn consul(target: &str) -> Result<Self, Broken> {
+        let door = free_port()?;
+        let relay = Relay::open(door, target.to_owned()).await?;
+        let registry = Self::at(door, Behind::Consul { relay, target: target.to_owned() })?;
         registry.answers().await?;
         Ok(registry)
     }
@@ -67,7 +74,9 @@ impl Registry {
     pub(super) fn describe(&self) -> String {
         match &self.behind {
             Behind::Embedded(_) => format!("the embedded registry at {}", self.url()),
-            Behind::Consul { url, .. } => format!("the Consul at {url}, reached through {}", self.url()),
+            Behind::Consul { target, .. } => {
+                format!("the Consul at {target}, reached through {}", self.url())
+            }
         }
     }
 
@@ -144,8 +153,11 @@ fn passes(entry: &Value) -> bool {
 }
 
 /// `host:port` of a Consul's address.
-fn target(url: &str) -> Result<String, Broken> {
-    let wrong = |why: &str| Broken::new(format!("--consul {url}: {why}, such as http://127.0.0.1:8500"));
+///
+/// # Errors
+/// What is wrong with it, and an address that is right.
+pub(super) fn target(url: &str) -> Result<String, String> {
+    let wrong = |why: &str| format!("{why}, such as http://127.0.0.1:8500");
     if url.starts_with("https://") {
         return Err(wrong("the demo speaks plain HTTP to Consul; give an http address"));
     }
@@ -172,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_used_is_named_with_one_that_can() {
+    fn an_address_that_cannot_be_used_is_answered_with_one_that_can() {
         for url in ["https://127.0.0.1:8501", "http://consul", "http://a b:1", "ftp://x/y:1"] {
-            let told = target(url).unwrap_err().to_string();
-            assert!(told.contains(url) && told.contains("http://127.0.0.1:8500"), "{told}");
+            let told = target(url).unwrap_err();
+            assert!(told.ends_with("such as http://127.0.0.1:8500"), "{url}: {told}");
         }
     }
 

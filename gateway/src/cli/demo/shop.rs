@@ -7,8 +7,8 @@ use super::http::{Http, Seen};
 
 /// Winch oil: cheap, and plenty of it.
 const PRODUCT: i64 = 6;
-/// Long enough for the user service.
-const PASSWORD: &str = "over the moat and through the gate";
+/// The customer's. Long enough for the user service.
+pub(super) const PASSWORD: &str = "over the moat and through the gate";
 
 /// The shop's public face.
 #[derive(Debug)]

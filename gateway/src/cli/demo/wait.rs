@@ -28,7 +28,7 @@ pub(super) async fn until<T>(
     };
     match tokio::time::timeout(longest, looking).await {
         Ok(found) => Ok(found),
-        Err(_) => Err(Broken::new(format!("waited {} s for {what}; seen last: {seen}", longest.as_secs()))),
+        Err(_) => Err(Broken::new(format!("waited {longest:?} for {what}; seen last: {seen}"))),
     }
 }
 
@@ -41,14 +41,14 @@ async fn pause() {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_wait_that_is_over_says_what_was_seen_last() {
         let mut looks = 0;
-        let waited = until("the moon", Duration::from_secs(1), async || {
+        let waited = until("the moon", Duration::from_millis(120), async || {
             looks += 1;
             Err::<(), _>(format!("cloud {looks}"))
         });
         let told = waited.await.unwrap_err().to_string();
-        assert!(told.starts_with("waited 1 s for the moon; seen last: cloud "), "{told}");
+        assert!(told.starts_with("waited 120ms for the moon; seen last: cloud "), "{told}");
     }
 }

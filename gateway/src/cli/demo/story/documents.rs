@@ -49,7 +49,7 @@ mod tests {
 
     fn check(text: &str) -> Result<usize, Vec<String>> {
         let files = MemorySource::new().with("gateway.yaml", text.as_bytes().to_vec());
-        let catalog = portcullis_plugin_builtin::catalog();
+        let catalog = crate::cli::catalog();
         match boot::check(Path::new("gateway.yaml"), &files, &BTreeMap::new(), &catalog) {
             Ok(candidate) => Ok(candidate.snapshot.router.iter().len()),
             Err(Refusal::Invalid { diagnostics, .. } | Refusal::TestsFailed { diagnostics, .. }) => {

@@ -170,7 +170,7 @@ mod tests {
     fn a_line_of_the_access_log_is_shortened_to_what_matters() {
         let line = json!({
             "listener": "internal", "method": "POST", "path": "/payments", "route": "payments", "status": 201,
-            "duration_ms": 3.141, "attempts": [{ "endpoint": "127.0.0.1:1" }, { "endpoint": "127.0.0.1:2" }]
+            "duration_ms": 3.06, "attempts": [{ "endpoint": "127.0.0.1:1" }, { "endpoint": "127.0.0.1:2" }]
         });
         assert_eq!(
             summary(&line),
