@@ -24,10 +24,13 @@ pub struct Carried {
     limit_seed: LimitSeed,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     limits: BTreeMap<LimitOwner, Arc<Limit>>,
-    retries: BTreeMap<Arc<str>, Vec<(Arc<RetryPolicy>, Arc<RetryBudget>)>>,
+    retries: BTreeMap<Arc<str>, Vec<Retries>>,
     gates: Vec<Arc<JwtGate>>,
     jwks: Vec<Arc<JwksCell>>,
 }
+
+/// A retry policy and the budget it draws on.
+type Retries = (Arc<RetryPolicy>, Arc<RetryBudget>);
 
 /// Who counts together in a limit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -61,8 +61,6 @@ pub struct ListenerLimits {
     pub idle: Duration,
     /// Time for the TLS handshake and the HTTP/2 preface.
     pub handshake_deadline: Duration,
-    /// Requests at once on one HTTP/2 connection.
-    pub streams_max: u32,
 }
 
 impl Default for ListenerLimits {
@@ -75,7 +73,6 @@ impl Default for ListenerLimits {
             header_deadline: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             handshake_deadline: Duration::from_secs(10),
-            streams_max: 100,
         }
     }
 }

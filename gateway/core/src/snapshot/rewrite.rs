@@ -201,7 +201,14 @@ mod tests {
         };
         let router = Router::build(vec![spec]).router;
         let headers = http::HeaderMap::new();
-        let ask = RouteAsk { host: "", path, method: &http::Method::GET, headers: &headers, query: None };
+        let ask = RouteAsk {
+            listener: None,
+            host: "",
+            path,
+            method: &http::Method::GET,
+            headers: &headers,
+            query: None,
+        };
         match router.find(&ask) {
             Found::Route { params, .. } => rewrite.apply(path, &params).into_owned(),
             Found::MethodNotAllowed { .. } | Found::NoRoute => "no match".to_owned(),

@@ -175,6 +175,7 @@ fn outcome(snapshot: &Snapshot, sent: &Sent) -> Outcome {
         Err(why) => return Outcome::answered(None, StatusCode::BAD_REQUEST, why.reason()),
     };
     let ask = RouteAsk {
+        listener: None,
         host: &sent.host,
         path: &path,
         method: &sent.method,

@@ -82,6 +82,16 @@ impl ConditionPool {
 
     /// Methods, headers and query of a route.
     pub(super) fn conditions(&mut self, route: &schema::Route, report: &mut Report) -> Option<Conditions> {
+        if let (Some([]), Some(path)) = (route.methods.as_deref(), &route.path) {
+            let help = Some("name a method, or leave `methods` out to take any".to_owned());
+            report.say(
+                Code::OutOfRange,
+                path.at,
+                "`methods` is empty, so no request matches",
+                "takes nothing",
+                help,
+            );
+        }
         let methods = route.methods.as_ref().map(|methods| self.methods(methods));
         let mut headers = Vec::new();
         for (name, entry) in &route.headers {
@@ -98,7 +108,12 @@ impl ConditionPool {
             }
         }
         let complete = headers.len() == route.headers.len() && query.len() == route.query.len();
-        complete.then(|| Conditions { methods, headers: headers.into(), query: query.into() })
+        complete.then(|| Conditions {
+            listeners: None,
+            methods,
+            headers: headers.into(),
+            query: query.into(),
+        })
     }
 
     /// A set of methods, shared by all routes that list the same.

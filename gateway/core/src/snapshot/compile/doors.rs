@@ -15,6 +15,8 @@ use crate::snapshot::{
     AccessLog, Boot, CertificateFiles, Consul, ConsulToken, Listener, ListenerLimits, ListenerTls,
 };
 
+/// The name of the listener of a document that names none.
+pub(super) const LISTENER_DEFAULT: &str = "web";
 const WEB_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 const METRICS_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9902);
@@ -27,7 +29,7 @@ pub(super) fn listeners(document: &Document, report: &mut Report) -> BTreeMap<Ar
     let common = proxies(document.trusted_proxies.as_deref().unwrap_or_default(), report);
     if document.listeners.is_empty() {
         let web = Listener {
-            name: "web".into(),
+            name: LISTENER_DEFAULT.into(),
             address: WEB_DEFAULT,
             tls: None,
             trusted_proxies: common,
@@ -98,7 +100,6 @@ fn bounds(limits: &schema::ListenerLimits) -> ListenerLimits {
             .handshake_deadline
             .as_ref()
             .map_or(default.handshake_deadline, |time| time.value),
-        streams_max: limits.max_streams.as_ref().map_or(default.streams_max, |max| max.value.get()),
     }
 }
 
@@ -164,7 +165,7 @@ pub(super) fn check(document: &Document, boot: &Boot, report: &mut Report) {
         .map(|(name, address)| (format!("listener `{name}`"), address.value, Some(address.at)))
         .collect();
     if document.listeners.is_empty() {
-        doors.push(("listener `web`".to_owned(), WEB_DEFAULT, None));
+        doors.push((format!("listener `{LISTENER_DEFAULT}`"), WEB_DEFAULT, None));
     }
     doors.push(("`admin`".to_owned(), boot.admin, admin.map(|address| address.at)));
     doors.push(("`metrics`".to_owned(), boot.metrics, metrics.map(|address| address.at)));

@@ -9,6 +9,7 @@ use portcullis_schema as schema;
 use portcullis_schema::{At, Code, Document, Span};
 
 use super::conditions::ConditionPool;
+use super::doors;
 use super::filters::FilterPool;
 use super::fingerprint;
 use super::gates;
@@ -127,6 +128,7 @@ impl<'d, 'o> Workshop<'d, 'o> {
         let limit = self.limit(name, &layered, &parts);
         let hosts = self.conditions.hosts(route, &mut self.report);
         let path = self.conditions.path(route, &mut self.report);
+        let listeners = self.listeners(route);
         let conditions = self.conditions.conditions(route, &mut self.report);
         let targets = self.targets(route, &layered, &parts);
         let fallbacks = self.fallback_destinations(&layered, &parts);
@@ -138,7 +140,7 @@ impl<'d, 'o> Workshop<'d, 'o> {
         Some(RouteDraft {
             name: name.shared(),
             hosts,
-            conditions: conditions?,
+            conditions: Conditions { listeners, ..conditions? },
             priority: route.priority.as_ref().map_or(0, |priority| priority.value),
             rewrite,
             limit,
@@ -147,6 +149,32 @@ impl<'d, 'o> Workshop<'d, 'o> {
             fallbacks,
             path,
         })
+    }
+
+    /// The listeners a route is served on; a name that is none of them is reported.
+    fn listeners(&mut self, route: &schema::Route) -> Option<Arc<[Arc<str>]>> {
+        let listed = route.listeners.as_ref()?;
+        if let ([], Some(path)) = (listed.as_slice(), &route.path) {
+            let help = Some("name a listener, or leave `listeners` out to be served on all".to_owned());
+            let message = "`listeners` is empty, so the route is served nowhere";
+            self.report.say(Code::OutOfRange, path.at, message, "served nowhere", help);
+        }
+        let mut known: Vec<&str> = self.document.listeners.keys().map(schema::Name::as_str).collect();
+        if known.is_empty() {
+            known.push(doors::LISTENER_DEFAULT);
+        }
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for name in listed {
+            if known.contains(&name.value.as_str()) {
+                names.push(name.value.shared());
+            } else {
+                let known = known.iter().copied();
+                self.report.unknown(Code::UnknownListener, name.at, "listener", name.value.as_str(), known);
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Some(names.into())
     }
 
     fn parts(&mut self, layered: &Arc<Layered>) -> Arc<Parts> {
@@ -225,15 +253,9 @@ impl<'d, 'o> Workshop<'d, 'o> {
             }
         }
         let is_complete = targets.len() == weights.value.0.len();
-        if is_complete && targets.iter().all(|(weight, _)| *weight == 0) {
-            let message = "no target of `weights` has a weight above 0, so the route goes nowhere";
-            let help = Some(
-                "give at least one a weight, such as `weights: { orders: 95, orders-canary: 5 }`".to_owned(),
-            );
-            self.report.say(Code::OutOfRange, weights.at, message, "adds up to 0", help);
-            return None;
-        }
-        is_complete.then_some(targets)
+        // weights that add up to nothing have been reported by the schema
+        let goes_somewhere = targets.iter().any(|(weight, _)| *weight > 0);
+        (is_complete && goes_somewhere).then_some(targets)
     }
 
     fn destination(&mut self, upstream: Arc<str>, layered: &Layered, parts: &Parts) -> DestinationDraft {
