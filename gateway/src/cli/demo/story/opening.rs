@@ -86,6 +86,8 @@ pub(super) async fn tokens(stage: &mut Stage, narrator: &mut Narrator) -> Result
         "POST /api/orders without a token → 401, WWW-Authenticate: {}",
         seen.expect_header("www-authenticate")?
     ));
+    stage.shop.get("/payments/1").await?.expect(404)?;
+    narrator.fact("GET /payments/1 → 404: what services ask each other is not on the customers' listener");
     let narrow = stage.shop.log_in(&stage.customer()?.email, Some("profile")).await?.expect(200)?;
     let seen = stage.shop.order(Some(&narrow.text("/access_token")?)).await?.expect(403)?;
     narrator
