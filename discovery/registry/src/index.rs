@@ -18,7 +18,16 @@ pub struct Indexes {
     checks: u64,
     kv: u64,
     extinction: Option<u64>,
-    by_service: BTreeMap<String, u64>,
+    by_service: BTreeMap<String, ServiceIndex>,
+}
+
+/// The last writes that touched one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ServiceIndex {
+    /// To an instance.
+    instances: u64,
+    /// To an instance or to a check.
+    health: u64,
 }
 
 impl Default for Indexes {
@@ -71,21 +80,34 @@ impl Indexes {
         self.kv.max(1)
     }
 
-    /// The index of one service, existing or not.
+    /// The index of the instances and the checks of one service, existing or not.
     #[must_use]
     pub fn service(&self, name: &str) -> u64 {
-        match (self.by_service.get(name), self.extinction) {
-            (Some(index), _) => *index,
-            (None, Some(extinction)) => extinction,
-            (None, None) => self.services.max(self.checks),
-        }
+        self.by_service.get(name).map_or_else(|| self.missing(), |index| index.health)
+    }
+
+    /// The index of the instances of one service, existing or not. Checks do not move it.
+    #[must_use]
+    pub fn instances(&self, name: &str) -> u64 {
+        self.by_service.get(name).map_or_else(|| self.missing(), |index| index.instances)
+    }
+
+    /// Whether the service has an instance.
+    #[must_use]
+    pub fn exists(&self, name: &str) -> bool {
+        self.by_service.contains_key(name)
+    }
+
+    fn missing(&self) -> u64 {
+        self.extinction.unwrap_or(self.services.max(self.checks))
     }
 
     /// An instance of `name` was written.
     pub(crate) fn touch_service(&mut self, name: &str) {
         self.last = self.next();
         self.services = self.last;
-        self.by_service.insert(name.to_owned(), self.last);
+        let both = ServiceIndex { instances: self.last, health: self.last };
+        self.by_service.insert(name.to_owned(), both);
     }
 
     /// A check was written that belongs to these services.
@@ -93,7 +115,9 @@ impl Indexes {
         self.last = self.next();
         self.checks = self.last;
         for name in names {
-            self.by_service.insert(name.to_owned(), self.last);
+            if let Some(index) = self.by_service.get_mut(name) {
+                index.health = self.last;
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub const GRAVES_MAX: usize = 10_000;
 
 /// Bytes of a JSON request body.
 pub const BODY_BYTES_MAX: usize = 512 * 1024;
+/// Bytes above a bound that are still read and dropped, so that the client sees why it was refused.
+pub const BODY_DROP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Time a client has to send its request body.
 pub const BODY_READ_TIME: Duration = Duration::from_secs(10);
 /// Time a client has to send its request head.

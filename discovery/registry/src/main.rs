@@ -1,7 +1,7 @@
 //! `portcullis-registry`: the embedded registry as a process of its own.
 //! Flags in, exit code out; everything else is the library's.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "portcullis-registry", version, after_help = EXAMPLES)]
 struct Flags {
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8500")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8500", value_parser = listen)]
     listen: SocketAddr,
     /// Name of the one node
     #[arg(long, value_name = "NAME", default_value = "portcullis", value_parser = name)]
@@ -36,6 +36,11 @@ const EXAMPLES: &str = "Examples:
   portcullis-registry --listen 127.0.0.1:0       any free port; the log says which
   curl http://127.0.0.1:8500/v1/catalog/services";
 
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an IP address and a port, for example 127.0.0.1:8500 or [::1]:8500".to_owned())
+}
+
 fn name(text: &str) -> Result<String, String> {
     let fits = (1..=63).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
@@ -49,7 +54,11 @@ fn filter(text: &str) -> Result<String, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&flags.log)).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&flags.log))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
     let options =
         Options { bind: flags.listen, node: flags.node, datacenter: flags.datacenter, ..Options::default() };
     // Signals first: one that arrives during the start must not kill a half-started registry silently.

@@ -123,6 +123,12 @@ impl Registry {
         format!("http://{}", self.addr)
     }
 
+    /// Blocking queries that wait for a change now.
+    #[must_use]
+    pub fn n_blocked(&self) -> usize {
+        self.shared.n_blocked()
+    }
+
     /// Stops: blocked queries are answered with what there is, open connections get
     /// [`crate::limits::SHUTDOWN_GRACE`] to finish, and everything known is forgotten.
     pub async fn shutdown(mut self) {

@@ -48,6 +48,11 @@ impl Shared {
         }
     }
 
+    /// Blocking queries that wait now.
+    pub(crate) fn n_blocked(&self) -> usize {
+        WAITERS_MAX - self.places.available_permits()
+    }
+
     /// Looks at the store. The lock is never held across an await.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
         look(&self.lock())

@@ -165,7 +165,13 @@ fn myself(store: &Store) -> Value {
     })
 }
 
-const WEIGHTS: Shape = Shape { known: &["Passing", "Warning"], ignored: &[], foreign: &[], nested: &[] };
+const WEIGHTS: Shape = Shape {
+    known: &["Passing", "Warning"],
+    ignored: &[],
+    foreign: &[],
+    nested: &[],
+    number_max: Some(65_535),
+};
 
 const CHECK: Shape = Shape {
     known: &[
@@ -213,6 +219,7 @@ const CHECK: Shape = Shape {
         "Partition",
     ],
     nested: &[],
+    number_max: None,
 };
 
 /// The shape of a service registration.
@@ -233,6 +240,8 @@ pub(super) const SERVICE: Shape = Shape {
     ignored: &["Token"],
     foreign: &["Kind", "Ports", "SocketPath", "Locality", "Proxy", "Connect", "Namespace", "Partition"],
     nested: &[("Check", &CHECK), ("Checks", &CHECK), ("Weights", &WEIGHTS)],
+    number_max: Some(65_535),
 };
 
-const UPDATE: Shape = Shape { known: &["Status", "Output"], ignored: &[], foreign: &[], nested: &[] };
+const UPDATE: Shape =
+    Shape { known: &["Status", "Output"], ignored: &[], foreign: &[], nested: &[], number_max: None };

@@ -2,28 +2,42 @@
 //! Keys match in any letter case and in snake case; an unknown key is refused, and so is one that this registry
 //! cannot honour, unless it is empty.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::reply::Problem;
-use crate::limits::{BODY_BYTES_MAX, BODY_READ_TIME};
+use crate::limits::{BODY_BYTES_MAX, BODY_DROP_BYTES_MAX, BODY_READ_TIME};
 
 /// Reads at most `max` bytes.
-pub(super) async fn read(body: Incoming, max: usize) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let text = format!("Request body too large. Max allowed is {max} bytes.");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, text)
-    };
-    match tokio::time::timeout(BODY_READ_TIME, Limited::new(body, max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+pub(super) async fn read(body: Incoming, max: usize) -> Result<Vec<u8>, Problem> {
+    match tokio::time::timeout(BODY_READ_TIME, collect(body, max)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
+            let text = format!("Request body too large. Max allowed is {max} bytes.");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, text))
+        }
         Ok(Err(error)) => Err(Problem::bad_request(format!("Request body could not be read: {error}"))),
         Err(_elapsed) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "Request body took too long")),
     }
+}
+
+/// `None` when there are more than `max` bytes. What is too much is read on for a while and dropped, because a client
+/// that is still sending when the connection closes never sees why.
+async fn collect(mut body: Incoming, max: usize) -> Result<Option<Vec<u8>>, hyper::Error> {
+    let (mut kept, mut n_seen) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        n_seen = n_seen.saturating_add(data.len());
+        if n_seen <= max {
+            kept.extend_from_slice(&data);
+        } else if n_seen > max.saturating_add(BODY_DROP_BYTES_MAX) {
+            break;
+        }
+    }
+    Ok((n_seen <= max).then_some(kept))
 }
 
 /// The keys of one JSON object.
@@ -37,6 +51,9 @@ pub(super) struct Shape {
     pub(super) foreign: &'static [&'static str],
     /// Keys whose value is an object, or a list of objects, of another shape.
     pub(super) nested: &'static [(&'static str, &'static Shape)],
+    /// The greatest number any key may hold; the least is 0. Consul takes any port, and hands out one that nobody can
+    /// connect to.
+    pub(super) number_max: Option<u64>,
 }
 
 /// Reads a JSON body of this shape.
@@ -65,7 +82,7 @@ fn normal(object: Map<String, Value>, shape: &Shape) -> Result<Map<String, Value
         if let Some(name) = find(shape.known) {
             let value = match shape.nested.iter().find(|(own, _)| *own == name) {
                 Some((_, shape)) => nested(value, shape)?,
-                None => value,
+                None => bounded(name, value, shape.number_max)?,
             };
             out.insert(name.to_owned(), value);
         } else if let Some(name) = find(shape.foreign) {
@@ -77,6 +94,15 @@ fn normal(object: Map<String, Value>, shape: &Shape) -> Result<Map<String, Value
         }
     }
     Ok(out)
+}
+
+fn bounded(name: &str, value: Value, max: Option<u64>) -> Result<Value, String> {
+    match (&value, max) {
+        (Value::Number(number), Some(max)) if number.as_u64().is_none_or(|number| number > max) => {
+            Err(format!("{name} must be between 0 and {max}, not {number}"))
+        }
+        _ => Ok(value),
+    }
 }
 
 fn nested(value: Value, shape: &Shape) -> Result<Value, String> {
@@ -139,6 +165,16 @@ mod tests {
             check(r#"{"Name":"web","Check":{"GRPC":"x","Interval":"1s"}}"#).unwrap_err().contains("GRPC")
         );
         assert!(check(r#"{"Name":"web","Connect":{"Native":false},"Proxy":null,"Kind":""}"#).is_ok());
+    }
+
+    #[test]
+    fn ports_and_weights_out_of_range_are_refused_and_not_clamped() {
+        assert!(
+            check(r#"{"Name":"web","Port":99999}"#).unwrap_err().contains("Port must be between 0 and 65535")
+        );
+        assert!(check(r#"{"Name":"web","Port":-1}"#).is_err());
+        assert!(check(r#"{"Name":"web","Weights":{"Passing":70000}}"#).is_err());
+        assert!(check(r#"{"Name":"web","Port":65535,"Weights":{"Passing":65535,"Warning":0}}"#).is_ok());
     }
 
     #[test]

@@ -42,5 +42,5 @@ pub(super) async fn answer(endpoint: Endpoint, ask: Ask) -> Outcome {
         }
     };
     let (index, view) = ask.shared.answer(&query, ask.params.block()?).await?;
-    Ok(Reply::json(&view)?.read_at(index, ask.params.consistency()))
+    Ok(Reply::json(&view)?.read_at(index).consistent(ask.params.consistency()))
 }

@@ -1,6 +1,8 @@
 //! `/v1/health`: instances and checks, with blocking queries.
 //! It names the query; the store answers it.
 
+use portcullis_consul_wire::CheckStatus;
+
 use super::reply::{Problem, Reply};
 use super::{Ask, Outcome};
 use crate::store::{Filter, Query};
@@ -31,7 +33,7 @@ impl Endpoint {
 pub(super) async fn answer(endpoint: Endpoint, ask: Ask) -> Outcome {
     let query = query(endpoint, &ask)?;
     let (index, view) = ask.shared.answer(&query, ask.params.block()?).await?;
-    Ok(Reply::json(&view)?.read_at(index, ask.params.consistency()))
+    Ok(Reply::json(&view)?.read_at(index).consistent(ask.params.consistency()))
 }
 
 fn query(endpoint: Endpoint, ask: &Ask) -> Result<Query, Problem> {
@@ -46,7 +48,8 @@ fn query(endpoint: Endpoint, ask: &Ask) -> Result<Query, Problem> {
             "any" => Query::HealthState(None),
             state => match state.parse() {
                 Ok(state) => Query::HealthState(Some(state)),
-                Err(unknown) => return Err(Problem::bad_request(format!("{unknown}, or any"))),
+                // Consul finds nothing in a state it does not know. No check is ever in this one.
+                Err(_unknown) => Query::HealthState(Some(CheckStatus::Maintenance)),
             },
         },
     })

@@ -46,7 +46,7 @@ async fn get(key: String, ask: &Ask) -> Outcome {
             Reply::absent()
         }
     };
-    Ok(reply.read_at(index, ask.params.consistency()))
+    Ok(reply.read_at(index))
 }
 
 async fn put(key: String, ask: Ask) -> Outcome {
@@ -55,7 +55,7 @@ async fn put(key: String, ask: Ask) -> Outcome {
     }
     let flags = ask.params.number("flags")?.unwrap_or_default();
     let condition = condition(&ask)?;
-    let value = body::read(ask.body, VALUE_BYTES_MAX).await?.to_vec();
+    let value = body::read(ask.body, VALUE_BYTES_MAX).await?;
     let changes = ask.shared.apply(Command::Put(KvWrite { key, value, flags, condition }))?;
     Ok(Reply::value(Value::Bool(changes.done)))
 }
@@ -98,12 +98,13 @@ fn clean(raw: &str) -> String {
     key
 }
 
+/// The status is Consul's, although the fault is the client's.
 fn validate(key: &str) -> Result<(), Problem> {
     if key.starts_with(' ') || key.ends_with(' ') {
-        return Err(Problem::bad_request("invalid key name, leading/trailing spaces are not allowed"));
+        return Err(Problem::server_error("invalid key name, leading/trailing spaces are not allowed"));
     }
     if key.split('/').any(|segment| segment == "..") {
-        return Err(Problem::bad_request("invalid key name, path traversal is not allowed"));
+        return Err(Problem::server_error("invalid key name, path traversal is not allowed"));
     }
     Ok(())
 }

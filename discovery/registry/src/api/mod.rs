@@ -127,9 +127,7 @@ fn refuse_foreign(params: &Params, shared: &Shared) -> Result<(), Problem> {
     }
     let own = shared.look(|store| store.node().datacenter.clone());
     match params.get("dc") {
-        Some(dc) if !dc.is_empty() && dc != own => {
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "No path to datacenter"))
-        }
+        Some(dc) if !dc.is_empty() && dc != own => Err(Problem::server_error("No path to datacenter")),
         Some(_) | None => Ok(()),
     }
 }

@@ -64,7 +64,8 @@ impl Params {
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
-        let invalid = |text| Problem::bad_request(format!("Invalid value for ?{name}: {text:?}"));
+        // The status is Consul's, although the fault is the client's.
+        let invalid = |text| Problem::server_error(format!("Invalid value for ?{name}: {text:?}"));
         self.get(name).map(|text| text.parse().map_err(|_| invalid(text))).transpose()
     }
 

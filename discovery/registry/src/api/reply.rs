@@ -43,7 +43,7 @@ impl Reply {
 
     /// A JSON answer.
     pub(super) fn json(value: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(value).map_err(|error| Problem::internal(&error))?;
+        let body = serde_json::to_vec(value).map_err(|error| Problem::server_error(error.to_string()))?;
         Ok(Self::new(StatusCode::OK, Body::Compact(body)))
     }
 
@@ -76,11 +76,16 @@ impl Reply {
     }
 
     /// Adds what Consul says of every read.
-    pub(super) fn read_at(self, index: u64, consistency: &'static str) -> Self {
+    pub(super) fn read_at(self, index: u64) -> Self {
         self.header(headers::INDEX, HeaderValue::from(index.max(1)))
             .header(headers::KNOWN_LEADER, HeaderValue::from_static("true"))
             .header(headers::LAST_CONTACT, HeaderValue::from_static("0"))
-            .header(headers::EFFECTIVE_CONSISTENCY, HeaderValue::from_static(consistency))
+            .header(headers::QUERY_BACKEND, HeaderValue::from_static("blocking-query"))
+    }
+
+    /// Adds what Consul says of reads of the catalog and of health, but not of keys.
+    pub(super) fn consistent(self, consistency: &'static str) -> Self {
+        self.header(headers::EFFECTIVE_CONSISTENCY, HeaderValue::from_static(consistency))
     }
 
     fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -140,8 +145,8 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    pub(super) fn server_error(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
     pub(super) fn method_not_allowed(method: &Method, methods: &[Method]) -> Self {

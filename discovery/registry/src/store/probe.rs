@@ -131,6 +131,7 @@ impl Streak {
     }
 }
 
+/// HTTP wins over TCP when both are given, as in Consul.
 fn probe(definition: &AgentCheckDefinition) -> Option<Probe> {
     if !definition.http.is_empty() {
         let method = if definition.method.is_empty() { "GET" } else { &definition.method };

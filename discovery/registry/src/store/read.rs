@@ -77,9 +77,8 @@ impl Store {
     #[must_use]
     pub fn index_of(&self, query: &Query) -> u64 {
         match query {
-            Query::HealthService(name, _) | Query::HealthChecks(name) | Query::CatalogService(name, _) => {
-                self.indexes.service(name)
-            }
+            Query::HealthService(name, _) | Query::HealthChecks(name) => self.indexes.service(name),
+            Query::CatalogService(name, _) => self.indexes.instances(name),
             Query::HealthNode(_) | Query::HealthState(_) => self.indexes.checks(),
             Query::CatalogServices => self.indexes.services(),
             Query::CatalogNodes => self.indexes.node(),
@@ -93,18 +92,18 @@ impl Store {
         }
     }
 
-    /// Whether the answer is "there is no such key". While it stays so, writes to other keys wake nobody.
+    /// Whether the answer is "there is no such key" or "no such service". While it stays so, writes to others wake
+    /// nobody.
     #[must_use]
     pub fn is_absent(&self, query: &Query) -> bool {
         match query {
             Query::Key(key) => !self.kv.pairs.contains_key(key),
             Query::Tree(prefix) | Query::Keys { prefix, .. } => self.kv.under(prefix).next().is_none(),
-            Query::HealthService(..)
-            | Query::HealthChecks(_)
+            Query::HealthService(name, _) | Query::CatalogService(name, _) => !self.indexes.exists(name),
+            Query::HealthChecks(_)
             | Query::HealthNode(_)
             | Query::HealthState(_)
             | Query::CatalogServices
-            | Query::CatalogService(..)
             | Query::CatalogNodes => false,
         }
     }

@@ -144,8 +144,7 @@ fn named_checks(
     registration: &AgentServiceRegistration,
     id: &str,
 ) -> Result<Vec<(String, String, AgentCheckDefinition)>, Refusal> {
-    let definitions: Vec<&AgentCheckDefinition> =
-        registration.check.iter().chain(&registration.checks).collect();
+    let definitions: Vec<&AgentCheckDefinition> = validate::checks_of(registration).collect();
     let many = definitions.len() > 1;
     let mut named: Vec<(String, String, AgentCheckDefinition)> = Vec::with_capacity(definitions.len());
     for (position, definition) in definitions.into_iter().enumerate() {

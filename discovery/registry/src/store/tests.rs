@@ -233,7 +233,7 @@ fn what_consul_refuses_is_refused_in_its_words() {
     check(AgentServiceRegistration::default(), "Missing service name");
     check(AgentServiceRegistration { address: "0.0.0.0".into(), ..web() }, "Invalid service address");
     check(
-        AgentServiceRegistration { check: Some(AgentCheckDefinition::default()), ..web() },
+        AgentServiceRegistration { checks: vec![AgentCheckDefinition::default()], ..web() },
         "Invalid check: TTL must be > 0 for TTL checks",
     );
     check(

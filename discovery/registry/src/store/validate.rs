@@ -33,13 +33,18 @@ pub(super) fn registration(registration: &AgentServiceRegistration) -> Result<()
         name("tag", tag)?;
     }
     meta(registration)?;
-    if registration.check.iter().count() + registration.checks.len() > CHECKS_PER_SERVICE_MAX {
+    if checks_of(registration).count() > CHECKS_PER_SERVICE_MAX {
         return Err(Refusal::request(format!("Invalid check: more than {CHECKS_PER_SERVICE_MAX} checks")));
     }
-    for definition in registration.check.iter().chain(&registration.checks) {
-        check(definition)?;
-    }
-    Ok(())
+    checks_of(registration).try_for_each(check)
+}
+
+/// The checks of a registration. An empty `Check` is no check, as in Consul; an empty one among `Checks` is wrong.
+pub(super) fn checks_of(
+    registration: &AgentServiceRegistration,
+) -> impl Iterator<Item = &AgentCheckDefinition> {
+    let one = registration.check.iter().filter(|check| **check != AgentCheckDefinition::default());
+    one.chain(&registration.checks)
 }
 
 fn meta(registration: &AgentServiceRegistration) -> Result<(), Refusal> {
@@ -81,18 +86,15 @@ pub(super) fn check(definition: &AgentCheckDefinition) -> Result<(), Refusal> {
         return Err(Refusal::request("Status for checks must 'passing', 'warning', 'critical'"));
     }
     let some = |duration: Option<GoDuration>| duration.is_some_and(|duration| !duration.0.is_zero());
-    let probes = usize::from(!definition.http.is_empty()) + usize::from(!definition.tcp.is_empty());
+    let tried = !definition.http.is_empty() || !definition.tcp.is_empty();
     if some(definition.interval) && some(definition.ttl) {
         return invalid("Interval and TTL cannot both be specified");
     }
-    if probes > 0 && !some(definition.interval) {
+    if tried && !some(definition.interval) {
         return invalid("Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks");
     }
-    if probes == 0 && !some(definition.ttl) {
+    if !tried && !some(definition.ttl) {
         return invalid("TTL must be > 0 for TTL checks");
-    }
-    if probes > 1 {
-        return invalid("HTTP and TCP cannot both be specified");
     }
     if definition.failures_before_warning > definition.failures_before_critical {
         return invalid("FailuresBeforeWarning can't be higher than FailuresBeforeCritical");
