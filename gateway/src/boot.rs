@@ -9,7 +9,7 @@ mod signals;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ const ATTEMPTS_MAX: usize = 32;
 const POOL_SIZE: usize = 512;
 /// Longest wait for the first answers of the registry before traffic is taken.
 const FIRST_ANSWERS_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for issuers' keys before traffic is taken.
+const FIRST_KEYS_WAIT: Duration = Duration::from_secs(2);
 /// An HTTP/2 connection without streams is closed after this long.
 const H2_IDLE: Duration = Duration::from_secs(60);
 /// Requests on one HTTP/1.1 connection before it is closed, so that no connection lasts for ever.
@@ -165,7 +167,7 @@ struct Parts {
 fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<Parts, BootError> {
     let boot = candidate.snapshot.boot.clone();
     let metrics = Arc::new(Metrics::new().map_err(|error| system("metrics", &error))?);
-    let access_log = open_access_log(boot.access_log.as_ref(), &metrics)?;
+    let access_log = open_access_log(boot.access_log.as_ref(), &options.config, &metrics)?;
     let log = access_log.map(Arc::new);
     let admin = doors::open("admin", boot.admin)?;
     let metrics_door = doors::open("metrics", boot.metrics)?;
@@ -178,7 +180,7 @@ fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<
     let live = Arc::new(ArcSwap::from_pointee(Live::new(candidate.snapshot, metrics.clone())));
     let follow = Arc::new(Follow::new(source, live.clone(), control.handle().clone()));
     let client = reqwest::Client::builder().connect_timeout(ISSUER_CONNECT_WAIT).no_proxy().build();
-    let (jwks, fetcher) = jwks::keeper(live.clone(), client.map_err(|error| system("HTTP client", &error))?);
+    let (jwks, fetcher) = jwks::keeper(live.clone(), follow.clone(), client.map_err(|error| system("HTTP client", &error))?);
     let via = Via::new(&format!("portcullis-{:08x}", entropy::number() as u32))
         .ok_or(BootError::System { what: "node id", reason: "not a token".to_owned() })?;
     let gateway = Arc::new(Gateway {
@@ -260,7 +262,7 @@ fn registry(
     options: &Options,
     runtime: tokio::runtime::Handle,
 ) -> Result<Arc<dyn Source>, BootError> {
-    let directory = options.config.parent().unwrap_or(std::path::Path::new(""));
+    let directory = options.config.parent().unwrap_or(Path::new(""));
     let settings = doors::consul_settings(&boot.consul, directory, state.path())?;
     let source = ConsulSource::new(settings, runtime, entropy::number());
     Ok(Arc::new(source.map_err(|error| BootError::Discovery(error.to_string()))?))
@@ -268,12 +270,15 @@ fn registry(
 
 fn open_access_log(
     settings: Option<&AccessLogSettings>,
+    config: &Path,
     metrics: &Metrics,
 ) -> Result<Option<SampledLog>, BootError> {
     let Some(AccessLogSettings { path, sample }) = settings else { return Ok(None) };
+    // Like every path in the configuration, relative to its main file.
+    let path = path.as_ref().map(|path| config.parent().unwrap_or(Path::new("")).join(path));
     let destination = path.clone().map_or(Destination::Stdout, Destination::File);
     let lines = AccessLog::open(&destination, metrics.log_lines_dropped.clone())
-        .map_err(|source| BootError::AccessLog { path: path.clone().unwrap_or_default(), source })?;
+        .map_err(|source| BootError::AccessLog { path: path.unwrap_or_default(), source })?;
     Ok(Some(SampledLog { lines, share: *sample }))
 }
 
@@ -311,7 +316,6 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
         readiness: readiness.clone(),
         started: crate::clock::now(),
     });
-    control.spawn(fetcher.run());
     control.spawn(housekeeping::run(gateway.live.clone()));
     control.spawn(doors::serve("metrics", parts.metrics_door, crate::probes::routes(operator.clone())));
     control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator, &token.value)));
@@ -320,6 +324,12 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
     if !silent.is_empty() {
         tracing::warn!(services = ?silent, "the registry has not answered yet; going on without it");
     }
+    let mut fetcher = fetcher;
+    let primed = control.block_on(async { tokio::time::timeout(FIRST_KEYS_WAIT, fetcher.prime()).await });
+    if primed.is_err() {
+        tracing::warn!("an issuer of tokens has not answered yet; going on without its keys");
+    }
+    control.spawn(fetcher.run());
     control.spawn(signals::hangup(reloader.clone()));
     if parts.watch {
         control.spawn(signals::changes(reloader));
@@ -347,7 +357,7 @@ fn system(what: &'static str, reason: &dyn std::error::Error) -> BootError {
 /// # Errors
 /// Every error at once.
 pub fn check(
-    config: &std::path::Path,
+    config: &Path,
     files: &dyn FileSource,
     env: &BTreeMap<String, String>,
     catalog: &Catalog,

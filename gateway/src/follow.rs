@@ -3,13 +3,15 @@
 //! Decides nothing about a set; hands each new one to every cell of the snapshot in use that asked
 //! for it. After a swap, [`Follow::reconcile`] starts and ends watches and brings new cells up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use portcullis_core::auth::JwksSource;
 use portcullis_core::snapshot::{Snapshot, Upstream, UpstreamSource};
 use portcullis_discovery::{EndpointWatch, ServiceQuery, Source, Watched};
+use portcullis_discovery_model::ServiceName;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -49,15 +51,23 @@ impl Follow {
         &*self.source
     }
 
+    /// The endpoints of a service that is watched, as they are now.
+    #[must_use]
+    pub fn endpoints_of(&self, service: &str) -> Option<Arc<Watched>> {
+        let following = self.following();
+        let mut known = following.iter().filter(|(query, _)| query.name.as_str() == service);
+        known.find_map(|(_, following)| following.watch.current())
+    }
+
     /// Watches exactly what the snapshot in use asks for, and gives its cells what is known already.
     /// To be called after every swap.
     pub fn reconcile(&self) {
         let live = self.live.load_full();
-        let wanted: BTreeMap<ServiceQuery, ()> =
-            queries(&live.snapshot).map(|(query, _)| (query, ())).collect();
+        let wanted: BTreeSet<ServiceQuery> =
+            queries(&live.snapshot).map(|(query, _)| query).chain(issuers(&live.snapshot)).collect();
         let mut following = self.following();
-        following.retain(|query, _| wanted.contains_key(query));
-        for query in wanted.into_keys() {
+        following.retain(|query, _| wanted.contains(query));
+        for query in wanted {
             let known = following.entry(query.clone()).or_insert_with(|| self.start(query.clone()));
             if let Some(watched) = known.watch.current() {
                 give(&live.snapshot, &query, &watched);
@@ -107,6 +117,14 @@ impl Follow {
 /// Every upstream that is a service, with its question.
 fn queries(snapshot: &Snapshot) -> impl Iterator<Item = (ServiceQuery, &Arc<Upstream>)> {
     snapshot.upstreams.values().filter_map(|upstream| Some((query_of(upstream)?, upstream)))
+}
+
+/// The services that serve issuers' keys; no route need use them as an upstream.
+fn issuers(snapshot: &Snapshot) -> impl Iterator<Item = ServiceQuery> {
+    snapshot.jwks.iter().filter_map(|cell| match cell.source() {
+        JwksSource::Service { name, .. } => ServiceName::new(name).ok().map(ServiceQuery::new),
+        JwksSource::Url(_) => None,
+    })
 }
 
 fn query_of(upstream: &Upstream) -> Option<ServiceQuery> {

@@ -100,6 +100,7 @@ impl Operator {
         metrics.connections.set(i64::try_from(self.listeners.in_flight().count()).unwrap_or(i64::MAX));
     }
 
+    /// Counters were dropped before: adding the count shows it.
     fn show_upstream(&self, name: &str, view: &UpstreamView) {
         let metrics = &self.metrics;
         for (state, count) in endpoint_counts(view) {
@@ -111,7 +112,7 @@ impl Operator {
             metrics.circuit_state.with_label_values(&[name]).set(worst);
         }
         for (to, count) in transitions(breakers()) {
-            metrics.circuit_transitions.with_label_values(&[name, to]).set(count);
+            metrics.circuit_transitions.with_label_values(&[name, to]).inc_by(count);
         }
     }
 
@@ -124,10 +125,10 @@ impl Operator {
         for (result, count) in
             [("changed", updates.applied), ("unchanged", updates.unchanged), ("held", updates.held)]
         {
-            metrics.discovery_updates.with_label_values(&[service, result]).set(saturating(count));
+            metrics.discovery_updates.with_label_values(&[service, result]).inc_by(count);
         }
         let errors = status.errors.iter().map(|(_, count)| count).sum();
-        metrics.discovery_errors.with_label_values(&[service]).set(saturating(errors));
+        metrics.discovery_errors.with_label_values(&[service]).inc_by(errors);
     }
 }
 
@@ -166,8 +167,8 @@ const fn gauge_of(state: BreakerState) -> i64 {
     }
 }
 
-fn transitions<'v>(breakers: impl Iterator<Item = &'v BreakerView> + Clone) -> [(&'static str, i64); 3] {
-    let sum = |of: fn(&BreakerView) -> u64| saturating(breakers.clone().map(of).sum());
+fn transitions<'v>(breakers: impl Iterator<Item = &'v BreakerView> + Clone) -> [(&'static str, u64); 3] {
+    let sum = |of: fn(&BreakerView) -> u64| breakers.clone().map(of).sum();
     [
         ("passing", sum(|breaker| breaker.transitions.passing)),
         ("tripped", sum(|breaker| breaker.transitions.tripped)),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_consul_wire::{AgentCheckDefinition, AgentServiceRegistration, GoDuration, headers};
+use portcullis_consul_wire::{AgentCheckDefinition, AgentServiceRegistration, CheckStatus, GoDuration, headers};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use tokio::sync::watch;
 
@@ -41,6 +41,8 @@ impl Registration {
             http: format!("http://{address}/healthz"),
             interval: Some(GoDuration(Duration::from_secs(1))),
             timeout: Some(GoDuration(Duration::from_secs(1))),
+            // It serves already: without this it would be critical until the agent's first look.
+            status: Some(CheckStatus::Passing),
             deregister_critical_service_after: Some(GoDuration(Duration::from_secs(60))),
             ..AgentCheckDefinition::default()
         };

@@ -186,7 +186,7 @@ codes! {
         "";
     TestFailed "E0431" "a route test failed",
         "A request in `tests` leads to something else than expected.",
-        "portcullis test gateway.yaml";
+        "portcullis test -c gateway.yaml";
     BadTest "E0432" "a route test that cannot hold",
         "The test expects something that this gateway never does, or names what does not exist.",
         "tests:\n  - { request: GET /orders/42, expect: { route: orders } }";

@@ -36,7 +36,7 @@ keys! {
         key tls: Option<At<ConsulTls>>,
         /// How long a set that suddenly became empty is held before it is believed (default 30s).
         key empty_grace: Option<At<Duration>>,
-        /// How long one blocking query may wait for a change (default 5m).
+        /// How long one blocking query may wait for a change (default 30s).
         key wait: Option<At<Duration>>,
     }
     later {

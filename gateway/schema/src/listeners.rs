@@ -70,7 +70,7 @@ keys! {
 keys! {
     /// Bounds that protect the process. Each has a safe default.
     pub struct ListenerLimits is "limits of a listener" {
-        /// Connections open at once (default 10000). More wait in the kernel's queue.
+        /// Connections open at once (default 10000). More are closed at once.
         key max_connections: Option<At<NonZeroU32>>,
         /// Size of a request's head (default 32KiB). More is answered with 431.
         key max_header: Option<At<ByteSize>>,

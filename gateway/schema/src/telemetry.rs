@@ -28,7 +28,7 @@ keys! {
         key format: Option<At<LogFormat>>,
         /// The file to append to (default: standard output).
         key path: Option<At<FilePath>>,
-        /// The share of requests written (default 100%). Errors are always written.
+        /// The share of requests written (default 100%). Answers of 500 and above always are.
         key sample: Option<At<Share>>,
     }
 }

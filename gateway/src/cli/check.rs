@@ -14,8 +14,8 @@ use crate::reload::Disk;
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
-    /// The configuration's main file, as a plain argument
-    #[arg(value_name = "FILE", conflicts_with = "path")]
+    /// The configuration's main file, as a plain argument; wins over --config
+    #[arg(value_name = "FILE")]
     file: Option<std::path::PathBuf>,
     #[command(flatten)]
     output: Output,

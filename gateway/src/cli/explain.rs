@@ -9,7 +9,7 @@ use super::{EXIT_INVALID, complain, print};
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A code such as E0401
+    /// A code such as E0412
     code: String,
 }
 

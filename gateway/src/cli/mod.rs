@@ -1,7 +1,7 @@
 //! The command line: verbs, what they print, and their exit codes.
 //!
 //! 0 it worked · 1 it failed at run time · 2 wrong usage or an invalid configuration · 3 a route
-//! test failed · 4 a conflict. Answers go to standard output, everything else to standard error.
+//! test failed. Answers go to standard output, everything else to standard error.
 
 mod check;
 mod demo;
@@ -54,7 +54,7 @@ enum Verb {
     Test(test::Test),
     /// Say which route answers a request, and why each other one does not
     Match(matches::Match),
-    /// Say what an error code means, with an example: portcullis explain E0401
+    /// Say what an error code means, with an example: portcullis explain E0412
     Explain(explain::Explain),
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Schema),

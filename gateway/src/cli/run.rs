@@ -15,7 +15,7 @@ use crate::proxy::Reveal;
 /// What is logged unless `RUST_LOG` says otherwise. Pingora's own lines about requests say less
 /// than the access log, and its start and stop are told by ours.
 const LOGGED: &str =
-    "info,pingora_core=warn,pingora_proxy=error,pingora_server=warn,pingora_core::server=error";
+    "info,h2=error,pingora_core=warn,pingora_proxy=error,pingora_server=warn,pingora_core::server=error";
 
 #[derive(Debug, Args)]
 pub(super) struct Run {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version as HttpVersion;
-use http::header::HOST;
+use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
+use http::{HeaderValue, Method};
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use portcullis_core::head::{Authority, Version, http2, normalize};
-use portcullis_core::headers::TrustedProxies;
+use portcullis_core::headers::{HeadEdit, TrustedProxies};
 use portcullis_core::headers::forwarded::client_address;
 use portcullis_core::headers::hop_by_hop::strip_request;
 use portcullis_core::headers::identity::remove_spoofable;
@@ -57,8 +58,22 @@ pub(super) fn accept(
     // Pingora would answer a nominated `Host` with a 5xx of its own; here such a nomination is just dropped.
     strip_request(&mut fields, arrival.onward(), &snapshot.identity_names);
     remove_spoofable(&mut fields, arrival.trust, &snapshot.identity_names);
+    if arrival.version == Version::Http2 {
+        join_cookies(&mut fields);
+    }
     exchange.stage = Stage::Accepted(arrival);
     Ok(())
+}
+
+/// HTTP/2 clients may send a cookie in crumbs; whatever is not HTTP/2 must get it whole (RFC 9113 §8.2.3).
+fn join_cookies(fields: &mut RequestFields<'_>) {
+    let crumbs: Vec<&[u8]> = fields.fields().get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        HeadEdit::set(fields, COOKIE, whole);
+    }
 }
 
 /// Sets every bound that Pingora leaves open on a session.
@@ -95,7 +110,7 @@ fn read(
     let fields_max =
         listener.map_or(ListenerLimits::default().fields_max, |listener| listener.limits.fields_max);
     let (version, is_grpc) = check(session, connection, fields_max)?;
-    let is_upgrade = version == Version::Http11 && session.is_upgrade_req();
+    let is_upgrade = version == Version::Http11 && asks_for_websocket(session.req_header());
     let nobody = TrustedProxies::default();
     let trusted = listener.map_or(&nobody, |listener| &listener.trusted_proxies);
     let head = session.req_header();
@@ -156,6 +171,18 @@ fn check(
     );
     let summary = checked.map_err(|violation| violation.rejection())?;
     Ok((Version::Http2, summary.is_grpc))
+}
+
+/// Whether this is a WebSocket handshake (RFC 6455 §4.1). Any other `Upgrade` is dropped like the hop-by-hop
+/// field it is: to ask the upstream for a WebSocket in its place would put words into the client's mouth.
+fn asks_for_websocket(head: &pingora_http::RequestHeader) -> bool {
+    let mut protocols = head.headers.get_all(UPGRADE).iter();
+    let only = protocols.next().filter(|_| protocols.next().is_none());
+    let is_websocket = only.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let names_upgrade = |value: &HeaderValue| {
+        value.as_bytes().split(|&byte| byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    is_websocket && head.method == Method::GET && head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 fn host(head: &pingora_http::RequestHeader) -> Result<Box<str>, Rejection> {

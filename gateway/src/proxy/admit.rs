@@ -139,7 +139,9 @@ fn announce(limit: &Limit, decision: &LimitDecision, trail: &mut Trail) {
     let name = &limit.settings().name;
     let seconds = |span: std::time::Duration| span.as_secs() + u64::from(span.subsec_nanos() > 0);
     let policy = format!("\"{name}\";q={};w={}", decision.limit, seconds(decision.window).max(1));
-    let state = format!("\"{name}\";r={};t={}", decision.remaining, seconds(decision.reset));
+    // With nothing left, `t` is when there is something again, and so never later than `Retry-After`.
+    let until = if decision.remaining == 0 { decision.retry_after } else { decision.reset };
+    let state = format!("\"{name}\";r={};t={}", decision.remaining, seconds(until));
     for (field, value) in [(RATELIMIT_POLICY, policy), (RATELIMIT, state)] {
         if let Ok(value) = HeaderValue::try_from(value) {
             trail.reply_fields.push((field, value));

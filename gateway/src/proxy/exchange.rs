@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use portcullis_core::auth::Identity;
 use portcullis_core::head::Version;
 use portcullis_core::headers::Trust;
@@ -314,6 +314,15 @@ impl Arrival {
             (true, _) => Onward::WebSocket,
             (false, true) => Onward::Grpc,
             (false, false) => Onward::Plain,
+        }
+    }
+
+    /// The same for the reply: only a 101 says anything about the connection.
+    pub(super) fn onward_of_reply(&self, status: StatusCode) -> Onward {
+        match (status, self.is_grpc) {
+            (StatusCode::SWITCHING_PROTOCOLS, _) => Onward::WebSocket,
+            (_, true) => Onward::Grpc,
+            (_, false) => Onward::Plain,
         }
     }
 }

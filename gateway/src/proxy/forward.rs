@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::uri::{PathAndQuery, Uri};
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
+use portcullis_core::head::Version;
 use portcullis_core::headers::HeadEdit;
 use portcullis_core::headers::forwarded::{self, ForwardedField, Scheme as WireScheme};
 use portcullis_core::headers::hop_by_hop::strip_request;
@@ -43,22 +44,28 @@ pub(super) fn forward(head: &mut RequestHeader, exchange: &Exchange, gateway: &G
 }
 
 /// The path that was matched, rewritten if the route says so, and the client's query as it came.
+///
+/// An absolute-form target goes on in origin-form (RFC 9112 §3.2.1): its authority equals `Host`,
+/// the guard has made sure. HTTP/2 keeps its authority, which Pingora turns into `Host`.
 fn target(head: &mut RequestHeader, routed: &Routed) -> Result<()> {
     let matched: &str = &routed.arrival.path;
     let path = match &routed.route.rewrite {
         Some(rewrite) => rewrite.apply(matched, &routed.params),
         None => Cow::Borrowed(matched),
     };
-    if head.uri.path() == &*path && head.uri.authority().is_none() {
+    let is_absolute = routed.arrival.version != Version::Http2 && head.uri.authority().is_some();
+    if head.uri.path() == &*path && !is_absolute {
         return Ok(());
     }
     let whole = match head.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.into_owned(),
     };
-    let target =
-        PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
-    let mut parts = std::mem::take(&mut head.uri.clone()).into_parts();
+    let mut parts = head.uri.clone().into_parts();
+    if is_absolute {
+        (parts.scheme, parts.authority) = (None, None);
+    }
+    let target = PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
     parts.path_and_query = Some(target);
     head.set_uri(Uri::from_parts(parts).or_err(ErrorType::InternalError, "rewritten path is no target")?);
     Ok(())

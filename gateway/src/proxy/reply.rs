@@ -94,7 +94,7 @@ pub(super) async fn fixed(
 
 async fn write(
     session: &mut Session,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     gateway: &Gateway,
     status: StatusCode,
     fields: Vec<(HeaderName, HeaderValue)>,
@@ -107,7 +107,7 @@ async fn write(
 
 async fn try_write(
     session: &mut Session,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     gateway: &Gateway,
     status: StatusCode,
     fields: Vec<(HeaderName, HeaderValue)>,
@@ -120,6 +120,9 @@ async fn try_write(
     let has_no_body = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !has_no_body {
         head.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    if !matches!(exchange.trail.answered_by, Some(AnsweredBy::Plugin(_))) {
+        respond::dress(session, &mut head, exchange, gateway);
     }
     respond::finish(&mut head, exchange, gateway);
     let is_bodiless = has_no_body || body.is_empty() || session.req_header().method == Method::HEAD;

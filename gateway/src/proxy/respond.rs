@@ -3,11 +3,13 @@
 //! A status that the route counts as failed becomes a [`Failure`] here, while another attempt or a
 //! fallback can still take its place.
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, Version as HttpVersion};
 use pingora_core::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use portcullis_core::chain::{ChainFlow, Hook};
+use portcullis_core::head::Version;
+use portcullis_core::headers::hop_by_hop::strip_response;
 use portcullis_core::outcome::{Failure, Rejection};
 use portcullis_core::snapshot::FallbackAnswer;
 use portcullis_plugin_sdk::ResponseView;
@@ -68,6 +70,14 @@ pub(super) fn respond(
         return Ok(());
     }
     let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else { return Ok(()) };
+    if let Some(arrival) = exchange.arrival() {
+        let onward = arrival.onward_of_reply(head.status);
+        strip_response(&mut ResponseFields(head), onward);
+        if arrival.version != Version::Http2 {
+            // An intermediary speaks its own version (RFC 9112 §2.3), whatever the upstream's is.
+            head.set_version(HttpVersion::HTTP_11);
+        }
+    }
     apply(&route.response_headers, &mut ResponseFields(head));
     if route.chain.wants(Hook::Response) {
         filter(session, head, exchange, gateway)?;
@@ -107,6 +117,24 @@ fn filter(
     };
     exchange.trail.rejection = Some(rejection);
     Err(Error::new_in(FAILED))
+}
+
+/// What a route says about the fields of replies, on one that the gateway made: browsers want the
+/// CORS fields on a 429 too. Plugins may edit it here, but not replace it: it already is a last word.
+pub(super) fn dress(session: &Session, head: &mut ResponseHeader, exchange: &mut Exchange, gateway: &Gateway) {
+    let Some(routed) = exchange.routed_mut() else { return };
+    let route = routed.route.clone();
+    apply(&route.response_headers, &mut ResponseFields(head));
+    if !route.chain.wants(Hook::Response) {
+        return;
+    }
+    let request = session.req_header();
+    let facts =
+        facts(&routed.arrival, &route, routed.identity.as_deref(), &request.method, request.uri.query());
+    let status = head.status;
+    let mut fields = ResponseFields(head);
+    let mut view = ResponseView::new(facts, &request.headers, status, &mut fields, &mut routed.vars);
+    gateway.count_incidents(&route.chain.on_response(&mut view).incidents);
 }
 
 /// What every reply carries, whoever made it: the request's id, the state of the limits, and, if

@@ -26,15 +26,15 @@ pub struct Metrics {
     /// Breakers, read at scrape time.
     pub circuit_state: IntGaugeVec,
     /// Transitions of breakers, read at scrape time.
-    pub circuit_transitions: IntGaugeVec,
+    pub circuit_transitions: IntCounterVec,
     /// Endpoints by state, read at scrape time.
     pub endpoints: IntGaugeVec,
     /// Age of the registry's last answer, read at scrape time.
     pub discovery_age: GaugeVec,
     /// Answers of the registry, read at scrape time.
-    pub discovery_updates: IntGaugeVec,
+    pub discovery_updates: IntCounterVec,
     /// Failed queries, read at scrape time.
-    pub discovery_errors: IntGaugeVec,
+    pub discovery_errors: IntCounterVec,
     /// Reloads by result.
     pub reloads: IntCounterVec,
     /// Whether the last reload was applied.
@@ -106,7 +106,7 @@ impl Metrics {
                 "0 passing, 1 probing, 2 tripped",
                 &["upstream"],
             )?,
-            circuit_transitions: families.gauges(
+            circuit_transitions: families.counters(
                 names::CIRCUIT_TRANSITIONS,
                 "breaker transitions by the state entered",
                 &["upstream", "to"],
@@ -121,12 +121,12 @@ impl Metrics {
                 "seconds since the registry last answered for the service",
                 &["service"],
             )?,
-            discovery_updates: families.gauges(
+            discovery_updates: families.counters(
                 names::DISCOVERY_UPDATES,
                 "answers of the registry",
                 &["service", "result"],
             )?,
-            discovery_errors: families.gauges(
+            discovery_errors: families.counters(
                 names::DISCOVERY_ERRORS,
                 "failed queries of the registry",
                 &["service"],

@@ -34,7 +34,7 @@ pub const FALLBACK: &str = "gateway_fallback_total";
 pub const UPSTREAM_ENDPOINTS: &str = "gateway_upstream_endpoints";
 /// Seconds since the registry last answered for a service.
 pub const DISCOVERY_AGE: &str = "gateway_discovery_age_seconds";
-/// Answers of the registry; `result` is `changed` or `unchanged`.
+/// Answers of the registry; `result` is `changed`, `unchanged` or `held`.
 pub const DISCOVERY_UPDATES: &str = "gateway_discovery_updates_total";
 /// Failed queries of the registry.
 pub const DISCOVERY_ERRORS: &str = "gateway_discovery_watch_errors_total";

@@ -21,7 +21,7 @@ keys! {
         key by: Option<At<LimitBy>>,
         /// Count and report, but refuse nothing.
         key dry_run: Option<At<bool>>,
-        /// Counts kept at once (default 100000); beyond it the oldest idle ones go.
+        /// Counts kept at once (default 100000); beyond it new ones count together.
         key max_keys: Option<At<NonZeroU32>>,
     }
     later {

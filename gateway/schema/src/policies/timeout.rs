@@ -16,7 +16,8 @@ keys! {
         key connect: Option<At<Duration>>,
         /// From the request's head to the answer's head, retries included (default 30s); `none` for no bound.
         key request: Option<At<Setting<Duration>>>,
-        /// Between two pieces of a body, either way (default 60s); `none` for no bound.
+        /// Longest silence of a tunnel or a gRPC stream, and longest wait for an upstream to take bytes
+        /// (default 60s); `none` for no bound. Silence in an ordinary reply is bounded by `request`.
         key idle: Option<At<Setting<Duration>>>,
     }
     instead {

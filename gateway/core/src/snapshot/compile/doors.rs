@@ -22,7 +22,7 @@ const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 const METRICS_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9902);
 const CONSUL_DEFAULT: &str = "http://127.0.0.1:8500";
 const EMPTY_GRACE_DEFAULT: Duration = Duration::from_secs(30);
-const WAIT_DEFAULT: Duration = Duration::from_secs(300);
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The listeners; without any in the document, one named `web`.
 pub(super) fn listeners(document: &Document, report: &mut Report) -> BTreeMap<Arc<str>, Arc<Listener>> {
