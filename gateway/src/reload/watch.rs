@@ -18,6 +18,8 @@ use super::{Disk, Reloader};
 
 /// Quiet time after the last event before the files are read.
 const SETTLE: Duration = Duration::from_millis(200);
+/// Longest wait for that quiet: a log in the same directory is written all the time.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// Events kept while one is being handled; one is as good as many.
 const EVENTS_MAX: usize = 1;
 
@@ -39,7 +41,11 @@ pub async fn on_hangup(reloader: Arc<Reloader>) -> std::io::Result<()> {
 /// When the directory of the main file cannot be watched.
 pub async fn on_change(reloader: Arc<Reloader>) -> notify::Result<()> {
     let (sender, mut events) = mpsc::channel(EVENTS_MAX);
-    let mut watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is no change: our own reads would keep us reading.
+        if event.is_ok_and(|event| event.kind.is_access()) {
+            return;
+        }
         // A full channel means a reload is already due.
         let _ = sender.try_send(());
     })?;
@@ -48,7 +54,8 @@ pub async fn on_change(reloader: Arc<Reloader>) -> notify::Result<()> {
     watcher.watch(directory, RecursiveMode::Recursive)?;
     let mut known = fingerprint(&reloader);
     while events.recv().await.is_some() {
-        while tokio::time::timeout(SETTLE, events.recv()).await.is_ok() {}
+        let quiet = async { while tokio::time::timeout(SETTLE, events.recv()).await.is_ok() {} };
+        let _never_quiet = tokio::time::timeout(SETTLE_MAX, quiet).await;
         let present = fingerprint(&reloader);
         if present != known {
             known = present;
