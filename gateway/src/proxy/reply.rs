@@ -129,6 +129,9 @@ async fn try_write(
     session.write_response_header(Box::new(head), is_bodiless).await?;
     if !is_bodiless {
         session.write_response_body(Some(body), true).await?;
+    } else if session.is_http2() {
+        // Pingora's heads never end a stream, and one that is let go of open is cancelled, answer and all.
+        session.write_response_body(Some(Bytes::new()), true).await?;
     }
     Ok(())
 }
