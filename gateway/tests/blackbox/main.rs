@@ -1,0 +1,17 @@
+//! The gateway from outside: the real binary, real sockets, one file per feature.
+//!
+//! One program, so that it links once and its tests share the machine's cores.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod auth;
+mod headers;
+mod lifecycle;
+mod limits;
+mod operators;
+mod plugins;
+mod reload;
+mod resilience;
+mod retries;
+mod routing;
+mod streams;
+mod support;
