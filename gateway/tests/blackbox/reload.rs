@@ -50,6 +50,12 @@ fn reloads_by_signal_fail_no_request() {
         }
     });
     assert!(asked > 20, "{asked}");
+    gateway.write("routes: {}\nnonsense: true\n");
+    gateway.signal(Signal::HUP);
+    until("the refusal is told", || {
+        gateway.metric("gateway_config_reloads_total{result=\"refused\"}") >= 1.0
+    });
+    assert_eq!(gateway.get("/x").status, 200);
     assert!(gateway.metric("gateway_config_reloads_total{result=\"applied\"}") >= 10.0);
 }
 

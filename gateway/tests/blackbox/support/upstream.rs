@@ -71,6 +71,8 @@ pub(crate) enum Act {
     Cut(Answer),
     /// The reply byte by byte, with this pause between.
     Drip(Duration, Answer),
+    /// The head, this pause, then the body.
+    Pause(Duration, Answer),
     /// The reply, then a close nobody announced.
     ReplyAndClose(Answer),
     /// 101, then every byte comes back.
@@ -238,6 +240,11 @@ fn act(act: Act, seen: &Seen, mut stream: &TcpStream, reader: &mut impl Read) ->
             thread::sleep(pause);
             stream.write_all(&[*byte]).ok()
         }),
+        Act::Pause(pause, answer) => {
+            stream.write_all(&answer.bytes(true)).ok()?;
+            thread::sleep(pause);
+            stream.write_all(&answer.body).ok()
+        }
         Act::ReplyAndClose(answer) => {
             stream.write_all(&answer.bytes(head_only)).ok()?;
             stream.shutdown(Shutdown::Both).ok()?;
