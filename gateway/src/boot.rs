@@ -180,7 +180,8 @@ fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<
     let live = Arc::new(ArcSwap::from_pointee(Live::new(candidate.snapshot, metrics.clone())));
     let follow = Arc::new(Follow::new(source, live.clone(), control.handle().clone()));
     let client = reqwest::Client::builder().connect_timeout(ISSUER_CONNECT_WAIT).no_proxy().build();
-    let (jwks, fetcher) = jwks::keeper(live.clone(), follow.clone(), client.map_err(|error| system("HTTP client", &error))?);
+    let (jwks, fetcher) =
+        jwks::keeper(live.clone(), follow.clone(), client.map_err(|error| system("HTTP client", &error))?);
     let via = Via::new(&format!("portcullis-{:08x}", entropy::number() as u32))
         .ok_or(BootError::System { what: "node id", reason: "not a token".to_owned() })?;
     let gateway = Arc::new(Gateway {
@@ -358,7 +359,7 @@ fn system(what: &'static str, reason: &dyn std::error::Error) -> BootError {
 /// Every error at once.
 pub fn check(
     config: &Path,
-    files: &dyn FileSource,
+    files: &(dyn FileSource + Sync),
     env: &BTreeMap<String, String>,
     catalog: &Catalog,
 ) -> Result<Candidate, Refusal> {

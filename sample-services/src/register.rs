@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_consul_wire::{AgentCheckDefinition, AgentServiceRegistration, CheckStatus, GoDuration, headers};
+use portcullis_consul_wire::{
+    AgentCheckDefinition, AgentServiceRegistration, CheckStatus, GoDuration, headers,
+};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use tokio::sync::watch;
 

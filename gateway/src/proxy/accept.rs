@@ -13,12 +13,12 @@ use http::{HeaderValue, Method};
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use portcullis_core::head::{Authority, Version, http2, normalize};
-use portcullis_core::headers::{HeadEdit, TrustedProxies};
 use portcullis_core::headers::forwarded::client_address;
 use portcullis_core::headers::hop_by_hop::strip_request;
 use portcullis_core::headers::identity::remove_spoofable;
 use portcullis_core::headers::request_id::RequestId;
 use portcullis_core::headers::trace_context::{Sampling, TraceContext};
+use portcullis_core::headers::{HeadEdit, TrustedProxies};
 use portcullis_core::outcome::Rejection;
 use portcullis_core::snapshot::{Listener, ListenerLimits};
 use portcullis_plugin_sdk::Scheme;
@@ -180,7 +180,10 @@ fn asks_for_websocket(head: &pingora_http::RequestHeader) -> bool {
     let only = protocols.next().filter(|_| protocols.next().is_none());
     let is_websocket = only.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let names_upgrade = |value: &HeaderValue| {
-        value.as_bytes().split(|&byte| byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        value
+            .as_bytes()
+            .split(|&byte| byte == b',')
+            .any(|member| member.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
     is_websocket && head.method == Method::GET && head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }

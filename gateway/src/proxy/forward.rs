@@ -65,7 +65,8 @@ fn target(head: &mut RequestHeader, routed: &Routed) -> Result<()> {
     if is_absolute {
         (parts.scheme, parts.authority) = (None, None);
     }
-    let target = PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
+    let target =
+        PathAndQuery::try_from(whole).or_err(ErrorType::InternalError, "rewritten path is no target")?;
     parts.path_and_query = Some(target);
     head.set_uri(Uri::from_parts(parts).or_err(ErrorType::InternalError, "rewritten path is no target")?);
     Ok(())

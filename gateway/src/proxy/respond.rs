@@ -121,7 +121,12 @@ fn filter(
 
 /// What a route says about the fields of replies, on one that the gateway made: browsers want the
 /// CORS fields on a 429 too. Plugins may edit it here, but not replace it: it already is a last word.
-pub(super) fn dress(session: &Session, head: &mut ResponseHeader, exchange: &mut Exchange, gateway: &Gateway) {
+pub(super) fn dress(
+    session: &Session,
+    head: &mut ResponseHeader,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+) {
     let Some(routed) = exchange.routed_mut() else { return };
     let route = routed.route.clone();
     apply(&route.response_headers, &mut ResponseFields(head));

@@ -30,9 +30,27 @@ pub struct Candidate {
 
 /// Reads, compiles and tests a configuration; changes nothing.
 ///
+/// Works on a thread of its own, which ends with it: the text and the tree of ten thousand routes
+/// are several times as large as what they mean, and an allocator gives the memory of a thread back
+/// when the thread is gone.
+///
 /// # Errors
 /// Every error at once, or every route test that fails.
 pub fn candidate(
+    root: &Path,
+    files: &(dyn FileSource + Sync),
+    env: &BTreeMap<String, String>,
+    catalog: &Catalog,
+    carried: &Carried,
+) -> Result<Candidate, Refusal> {
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read(root, files, env, catalog, carried));
+        // A panic in there is a bug of ours; it goes on as the caller's.
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn read(
     root: &Path,
     files: &dyn FileSource,
     env: &BTreeMap<String, String>,
@@ -106,7 +124,7 @@ impl Reloader {
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn reload(&self, files: &dyn FileSource) -> Result<Report, Refusal> {
+    pub fn reload(&self, files: &(dyn FileSource + Sync)) -> Result<Report, Refusal> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let result = self.apply(files);
         self.count(&result);
@@ -118,14 +136,14 @@ impl Reloader {
     ///
     /// # Errors
     /// Why it would be refused.
-    pub fn validate(&self, root: &Path, files: &dyn FileSource) -> Result<Candidate, Refusal> {
+    pub fn validate(&self, root: &Path, files: &(dyn FileSource + Sync)) -> Result<Candidate, Refusal> {
         let live = self.live.load_full();
         let candidate = candidate(root, files, &self.env, &self.catalog, live.snapshot.carried())?;
         refuse_boot_changes(&live.snapshot, &candidate.snapshot)?;
         Ok(candidate)
     }
 
-    fn apply(&self, files: &dyn FileSource) -> Result<Report, Refusal> {
+    fn apply(&self, files: &(dyn FileSource + Sync)) -> Result<Report, Refusal> {
         let began = clock::now();
         let candidate = self.validate(&self.root, files)?;
         let old = self.live.load_full();

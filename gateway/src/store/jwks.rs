@@ -199,9 +199,11 @@ impl Issuers {
     /// A healthy instance of the service that serves the keys, any of them.
     fn url_of_service(&self, name: &Arc<str>, path: &str) -> Result<String, FetchError> {
         let watched = self.follow.endpoints_of(name).ok_or_else(|| FetchError::NoInstance(name.clone()))?;
-        let healthy: Vec<_> = watched.set.iter().filter(|endpoint| endpoint.health != Health::Critical).collect();
+        let healthy: Vec<_> =
+            watched.set.iter().filter(|endpoint| endpoint.health != Health::Critical).collect();
         let any = usize::try_from(entropy::number()).unwrap_or_default().checked_rem(healthy.len());
-        let endpoint = any.and_then(|any| healthy.get(any)).ok_or_else(|| FetchError::NoInstance(name.clone()))?;
+        let endpoint =
+            any.and_then(|any| healthy.get(any)).ok_or_else(|| FetchError::NoInstance(name.clone()))?;
         Ok(format!("http://{}{path}", endpoint.address))
     }
 }

@@ -5,7 +5,10 @@ use portcullis_core::outcome::{ConnectFailure, Failure};
 
 /// The failure to connect that `error` describes.
 #[must_use]
-#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora's list of errors is open; what is new in it is `Other`")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "Pingora's list of errors is open; what is new in it is `Other`"
+)]
 pub fn of_connect(error: &Error) -> Failure {
     Failure::Connect(match error.etype() {
         ErrorType::ConnectRefused => ConnectFailure::Refused,
@@ -20,7 +23,10 @@ pub fn of_connect(error: &Error) -> Failure {
 
 /// The failure of a connected attempt, or `None` if the upstream is not to blame.
 #[must_use]
-#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora's list of errors is open; what is new in it is a reset")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "Pingora's list of errors is open; what is new in it is a reset"
+)]
 pub fn of_exchange(error: &Error) -> Option<Failure> {
     if *error.esource() != ErrorSource::Upstream {
         return None;
