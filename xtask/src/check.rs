@@ -5,9 +5,12 @@ use std::process::{Command, ExitCode};
 
 use crate::{Findings, arrows, codegen, tidy};
 
+/// One check of our own.
+type Check = fn(&Path) -> Findings;
+
 /// Runs every check and stops at the first that fails.
 pub(crate) fn run(root: &Path) -> ExitCode {
-    let ours: [(&str, fn(&Path) -> Findings); 3] =
+    let ours: [(&str, Check); 3] =
         [("tidy", tidy::check), ("arrows", arrows::check), ("codegen --check", codegen::check)];
     if !cargo(root, "fmt", &["fmt", "--all", "--check"], &[]) {
         return ExitCode::FAILURE;

@@ -108,13 +108,9 @@ impl ProxyHttp for Proxy {
             Err(rejection) => Some(Stopped::Rejected(rejection)),
         };
         match stopped {
-            None => return Ok(false),
-            Some(Stopped::Rejected(rejection)) => reply::reject(session, exchange, &self.0, rejection).await,
-            Some(Stopped::Answered { reply, plugin }) => {
-                reply::plugin(session, exchange, &self.0, *reply, plugin).await
-            }
+            None => Ok(false),
+            Some(stopped) => reply::stop(session, exchange, &self.0, stopped).await,
         }
-        Ok(true)
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {

@@ -13,11 +13,26 @@ use pingora_proxy::Session;
 use portcullis_core::outcome::{Answer, Failure, Rejection};
 use portcullis_plugin_sdk::Reply;
 
+use super::admit::Stopped;
 use super::exchange::{AnsweredBy, Exchange};
 use super::{GATEWAY_NAME, Gateway, respond};
 
 /// Header fields of an answer, as a rule of thumb, to size its head.
 const FIELDS_HINT: usize = 12;
+
+/// Answers a request that a gate stopped; always true, for Pingora: the reply is written.
+pub(super) async fn stop(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+    stopped: Stopped,
+) -> pingora_core::Result<bool> {
+    match stopped {
+        Stopped::Rejected(rejection) => reject(session, exchange, gateway, rejection).await,
+        Stopped::Answered { reply, plugin: name } => plugin(session, exchange, gateway, *reply, name).await,
+    }
+    Ok(true)
+}
 
 /// Says no.
 pub(super) async fn reject(

@@ -7,7 +7,7 @@ use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use super::names;
+use super::names::{self, Family};
 
 /// Every family the gateway exposes, and the registry that serves them.
 #[derive(Debug)]
@@ -57,96 +57,32 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let families = Families { registry: Registry::new() };
         families.process()?;
-        let route = &["route"];
         let metrics = Self {
-            request_duration: families.histogram(
-                names::REQUEST_DURATION,
-                "time from the head of a request to the last byte of its reply",
-                &["route", "http_request_method", "http_response_status_code", "network_protocol_version"],
-            )?,
-            overhead: families.histogram(
-                names::OVERHEAD,
-                "time of a request that was not spent waiting for an upstream",
-                route,
-            )?,
-            active: families.gauges(names::ACTIVE_REQUESTS, "requests being answered now", route)?,
-            attempt_duration: families.histogram(
-                names::ATTEMPT_DURATION,
-                "time of one attempt at an upstream",
-                &["upstream", "http_response_status_code", "error_type"],
-            )?,
-            retries: families.counters(
-                names::RETRIES,
-                "further attempts by the reason that allowed them",
-                &["route", "reason"],
-            )?,
-            auth: families.counters(
-                names::AUTH,
-                "authentication decisions",
-                &["policy", "result", "reason"],
-            )?,
-            fallbacks: families.counters(
-                names::FALLBACK,
-                "requests answered by their fallback",
-                &["route", "kind"],
-            )?,
-            rate_limited: families.counters(
-                names::RATE_LIMITED,
-                "requests over a limit",
-                &["policy", "scope"],
-            )?,
-            plugin_errors: families.counters(names::PLUGIN_ERRORS, "plugin faults", &["plugin", "kind"])?,
-            budget_exhausted: families.counters(
-                names::RETRY_BUDGET_EXHAUSTED,
-                "retries refused because the budget was spent",
-                &["upstream"],
-            )?,
-            circuit_state: families.gauges(
-                names::CIRCUIT_STATE,
-                "0 passing, 1 probing, 2 tripped",
-                &["upstream"],
-            )?,
-            circuit_transitions: families.counters(
-                names::CIRCUIT_TRANSITIONS,
-                "breaker transitions by the state entered",
-                &["upstream", "to"],
-            )?,
-            endpoints: families.gauges(
-                names::UPSTREAM_ENDPOINTS,
-                "endpoints by state",
-                &["upstream", "state"],
-            )?,
-            discovery_age: families.float_gauges(
-                names::DISCOVERY_AGE,
-                "seconds since the registry last answered for the service",
-                &["service"],
-            )?,
-            discovery_updates: families.counters(
-                names::DISCOVERY_UPDATES,
-                "answers of the registry",
-                &["service", "result"],
-            )?,
-            discovery_errors: families.counters(
-                names::DISCOVERY_ERRORS,
-                "failed queries of the registry",
-                &["service"],
-            )?,
-            reloads: families.counters(names::RELOADS, "reloads by result", &["result"])?,
-            last_reload_ok: families.one_gauge(names::LAST_RELOAD_OK, "1 if the last reload was applied")?,
-            revision: families.gauges(names::REVISION, "the generation in use", &["revision"])?,
-            refused_early: families.counters(
-                names::REFUSED_EARLY,
-                "requests refused on the connection, before they had a route",
-                &["listener", "reason"],
-            )?,
-            log_lines_dropped: families.one_counter(names::LOG_LINES_DROPPED, "access-log lines dropped")?,
-            connections: families.one_gauge(names::CONNECTIONS, "open connections")?,
+            request_duration: families.histogram(&names::REQUEST_DURATION)?,
+            overhead: families.histogram(&names::OVERHEAD)?,
+            active: families.gauges(&names::ACTIVE_REQUESTS)?,
+            attempt_duration: families.histogram(&names::ATTEMPT_DURATION)?,
+            retries: families.counters(&names::RETRIES)?,
+            auth: families.counters(&names::AUTH)?,
+            fallbacks: families.counters(&names::FALLBACK)?,
+            rate_limited: families.counters(&names::RATE_LIMITED)?,
+            plugin_errors: families.counters(&names::PLUGIN_ERRORS)?,
+            budget_exhausted: families.counters(&names::RETRY_BUDGET_EXHAUSTED)?,
+            circuit_state: families.gauges(&names::CIRCUIT_STATE)?,
+            circuit_transitions: families.counters(&names::CIRCUIT_TRANSITIONS)?,
+            endpoints: families.gauges(&names::UPSTREAM_ENDPOINTS)?,
+            discovery_age: families.float_gauges(&names::DISCOVERY_AGE)?,
+            discovery_updates: families.counters(&names::DISCOVERY_UPDATES)?,
+            discovery_errors: families.counters(&names::DISCOVERY_ERRORS)?,
+            reloads: families.counters(&names::RELOADS)?,
+            last_reload_ok: families.one_gauge(&names::LAST_RELOAD_OK)?,
+            revision: families.gauges(&names::REVISION)?,
+            refused_early: families.counters(&names::REFUSED_EARLY)?,
+            log_lines_dropped: families.one_counter(&names::LOG_LINES_DROPPED)?,
+            connections: families.one_gauge(&names::CONNECTIONS)?,
             registry: families.registry.clone(),
         };
-        families
-            .gauges(names::BUILD_INFO, "the version in use", &["version"])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        families.gauges(&names::BUILD_INFO)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.last_reload_ok.set(1);
         Ok(metrics)
     }
@@ -190,29 +126,29 @@ impl Families {
         Ok(family)
     }
 
-    fn histogram(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(name, help).buckets(names::DURATION_BUCKETS.to_vec());
-        self.register(HistogramVec::new(options, labels)?)
+    fn histogram(&self, family: &Family) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(family.name, family.help).buckets(names::DURATION_BUCKETS.to_vec());
+        self.register(HistogramVec::new(options, family.labels)?)
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    fn counters(&self, family: &Family) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(family.name, family.help), family.labels)?)
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    fn gauges(&self, family: &Family) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(Opts::new(family.name, family.help), family.labels)?)
     }
 
-    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
-        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    fn float_gauges(&self, family: &Family) -> Result<GaugeVec, prometheus::Error> {
+        self.register(GaugeVec::new(Opts::new(family.name, family.help), family.labels)?)
     }
 
-    fn one_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.register(IntGauge::new(name, help)?)
+    fn one_gauge(&self, family: &Family) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(family.name, family.help)?)
     }
 
-    fn one_counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::new(name, help)?)
+    fn one_counter(&self, family: &Family) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(family.name, family.help)?)
     }
 
     fn process(&self) -> Result<(), prometheus::Error> {

@@ -63,7 +63,7 @@ impl Gateway {
 
     /// Requests answered on a route since start.
     pub(super) async fn n_requests(&self, route: &str) -> Result<f64, Broken> {
-        let name = format!("{}_count", names::REQUEST_DURATION);
+        let name = format!("{}_count", names::REQUEST_DURATION.name);
         Ok(self.samples().await?.sum(&name, &[("route", route)]))
     }
 

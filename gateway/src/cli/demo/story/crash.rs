@@ -19,7 +19,11 @@ pub(super) async fn killed(stage: &mut Stage, narrator: &mut Narrator) -> Result
     let load = stage.load_products()?;
     stage.answers(ANSWERS).await?;
     let retries = async |stage: &Stage| {
-        stage.gateway.samples().await.map(|samples| samples.sum(names::RETRIES, &[("route", "products")]))
+        stage
+            .gateway
+            .samples()
+            .await
+            .map(|samples| samples.sum(names::RETRIES.name, &[("route", "products")]))
     };
     let before = retries(stage).await?;
     let began = clock::now();

@@ -52,11 +52,11 @@ async fn retried_and_tripped(
     .await?;
     let after = stage.gateway.samples().await?;
     let grown = |name: &str, labels: &[(&str, &str)]| after.sum(name, labels) - before.sum(name, labels);
-    let retries = grown(names::RETRIES, &[("route", "payments"), ("reason", "idempotency_key")]);
+    let retries = grown(names::RETRIES.name, &[("route", "payments"), ("reason", "idempotency_key")]);
     ensure(retries >= 1.0, || "the payment was not tried again".to_owned())?;
-    let tripped = grown(names::CIRCUIT_TRANSITIONS, &[("upstream", "payments"), ("to", "tripped")]);
+    let tripped = grown(names::CIRCUIT_TRANSITIONS.name, &[("upstream", "payments"), ("to", "tripped")]);
     ensure(tripped >= 1.0, || "no metric tells of the tripped breaker".to_owned())?;
-    let answered_for = grown(names::FALLBACK, &[("route", "payments")]);
+    let answered_for = grown(names::FALLBACK.name, &[("route", "payments")]);
     narrator.fact(format!("{retries} retries, allowed by the order's Idempotency-Key"));
     narrator
         .fact(format!("breaker tripped after {n_orders} orders; the fallback answered {answered_for} times"));
