@@ -16,7 +16,7 @@ pub use ipnet::IpNet as Network;
 keys! {
     /// One address that clients connect to.
     pub struct Listener is "a listener" {
-        /// IP and port, such as 0.0.0.0:8080 or [::]:8080.
+        /// IP and port, such as `0.0.0.0:8080` or `[::]:8080`.
         required address: Option<At<SocketAddr>>,
         /// Serve TLS here. Without it the listener speaks plain HTTP/1.1 and HTTP/2 with prior knowledge.
         key tls: Option<At<Tls>>,

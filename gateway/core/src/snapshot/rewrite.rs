@@ -59,7 +59,7 @@ impl Rewrite {
     /// A change of the prefix. `strip` must be the literal start of `pattern`.
     ///
     /// # Errors
-    /// [`BadRewrite`] says what is wrong.
+    /// `BadRewrite` says what is wrong.
     pub fn prefix(strip: Option<&str>, add: Option<&str>, pattern: &PathPattern) -> Result<Self, BadRewrite> {
         let strip_bytes = match strip {
             Some(strip) => {
@@ -86,7 +86,7 @@ impl Rewrite {
     /// A whole path; `{name}` and a final `/**` stand for what `pattern` matched there.
     ///
     /// # Errors
-    /// [`BadRewrite`] says what is wrong.
+    /// `BadRewrite` says what is wrong.
     pub fn path(text: &str, pattern: &PathPattern) -> Result<Self, BadRewrite> {
         let body = after_single_slash(text)?;
         let mut parts = Vec::new();
