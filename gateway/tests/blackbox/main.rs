@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod auth;
+mod conformance;
 mod edges;
 mod headers;
 mod lifecycle;
