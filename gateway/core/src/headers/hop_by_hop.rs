@@ -3,31 +3,12 @@
 //! Decides what of them is dropped and the little that is said anew for the next hop. Leaves `Content-Length`
 //! and `Transfer-Encoding` alone: how a body is framed is the engine's to say on each side.
 
-use http::header::{
-    CONNECTION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, UPGRADE,
-};
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
 use smallvec::SmallVec;
 
 use super::HeadEdit;
 use super::identity::{IdentityNames, is_forwarding_field, is_reserved};
 use crate::head::{is_token, list_members};
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// Always dropped, named by `Connection` or not.
-const DROPPED: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    UPGRADE,
-    HTTP2_SETTINGS,
-];
 
 /// Fields that `Connection` cannot take away: end-to-end by definition, or a decision hangs on them.
 const PROTECTED: [&str; 17] = [
@@ -93,11 +74,27 @@ fn strip(head: &mut impl HeadEdit, onward: Onward, identity: &IdentityNames) {
     for name in nominated(head, identity) {
         head.remove(&name);
     }
-    for name in &DROPPED {
-        let announces_trailers = *name == TRAILER && onward == Onward::Grpc;
-        if !announces_trailers && head.fields().contains_key(name) {
-            head.remove(name);
-        }
+    let doomed: SmallVec<[HeaderName; 4]> =
+        head.fields().keys().filter(|name| is_dropped(name, onward)).cloned().collect();
+    for name in &doomed {
+        head.remove(name);
+    }
+}
+
+/// Whether a field is always dropped, named by `Connection` or not. Asked of the few fields there
+/// are: looking nine names up in a map would cost more.
+fn is_dropped(name: &HeaderName, onward: Onward) -> bool {
+    match name.as_str() {
+        "trailer" => onward != Onward::Grpc,
+        "connection"
+        | "keep-alive"
+        | "proxy-connection"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "te"
+        | "upgrade"
+        | "http2-settings" => true,
+        _ => false,
     }
 }
 
