@@ -69,7 +69,6 @@ pub(super) fn respond(
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else { return Ok(()) };
     if let Some(arrival) = exchange.arrival() {
         let onward = arrival.onward_of_reply(head.status);
         strip_response(&mut ResponseFields(head), onward);
@@ -78,10 +77,7 @@ pub(super) fn respond(
             head.set_version(HttpVersion::HTTP_11);
         }
     }
-    apply(&route.response_headers, &mut ResponseFields(head));
-    if route.chain.wants(Hook::Response) {
-        filter(session, head, exchange, gateway)?;
-    }
+    filter(session, head, exchange, gateway)?;
     finish(head, exchange, gateway);
     Ok(())
 }
@@ -93,21 +89,7 @@ fn filter(
     exchange: &mut Exchange,
     gateway: &Gateway,
 ) -> Result<()> {
-    let Some(routed) = exchange.routed_mut() else { return Ok(()) };
-    let request = session.req_header();
-    let facts = facts(
-        &routed.arrival,
-        &routed.route,
-        routed.identity.as_deref(),
-        &request.method,
-        request.uri.query(),
-    );
-    let status = head.status;
-    let mut fields = ResponseFields(head);
-    let mut view = ResponseView::new(facts, &request.headers, status, &mut fields, &mut routed.vars);
-    let report = routed.route.chain.on_response(&mut view);
-    gateway.count_incidents(&report.incidents);
-    let rejection = match report.flow {
+    let rejection = match shape(session, head, exchange, gateway) {
         ChainFlow::Continue => return Ok(()),
         ChainFlow::Deny { plugin } => Rejection::PluginFault { plugin },
         ChainFlow::Respond { reply, plugin } => {
@@ -127,11 +109,22 @@ pub(super) fn dress(
     exchange: &mut Exchange,
     gateway: &Gateway,
 ) {
-    let Some(routed) = exchange.routed_mut() else { return };
+    // Whatever a plugin would rather answer: this is the answer already.
+    let _ = shape(session, head, exchange, gateway);
+}
+
+/// The route's edits of a reply's fields, then its plugins.
+fn shape(
+    session: &Session,
+    head: &mut ResponseHeader,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+) -> ChainFlow {
+    let Some(routed) = exchange.routed_mut() else { return ChainFlow::Continue };
     let route = routed.route.clone();
     apply(&route.response_headers, &mut ResponseFields(head));
     if !route.chain.wants(Hook::Response) {
-        return;
+        return ChainFlow::Continue;
     }
     let request = session.req_header();
     let facts =
@@ -139,7 +132,9 @@ pub(super) fn dress(
     let status = head.status;
     let mut fields = ResponseFields(head);
     let mut view = ResponseView::new(facts, &request.headers, status, &mut fields, &mut routed.vars);
-    gateway.count_incidents(&route.chain.on_response(&mut view).incidents);
+    let report = route.chain.on_response(&mut view);
+    gateway.count_incidents(&report.incidents);
+    report.flow
 }
 
 /// What every reply carries, whoever made it: the request's id, the state of the limits, and, if
