@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_core::head::Version;
-use portcullis_core::headers::forwarded::{Arrival, ForwardedField, Scheme, client_address, write};
+use portcullis_core::headers::forwarded::{Arrival, ForwardedField, client_address, write};
 use portcullis_core::headers::request_id::RequestId;
 use portcullis_core::headers::trace_context::{Sampling, TraceContext};
 use portcullis_core::headers::via::Via;
 use portcullis_core::headers::{Trust, TrustedProxies};
 use portcullis_core::outcome::Rejection;
+use portcullis_plugin_sdk::Scheme;
 
 fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     let field = |(name, value): &(&'static str, &'static str)| {

@@ -2,8 +2,9 @@
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use portcullis_core::head::http2::{Head, Stream, Transport, check};
+use portcullis_core::head::http2::{Head, Stream, check};
 use portcullis_core::head::{BodyLength, Connection, TargetForm, UpgradeAsk, Version};
+use portcullis_plugin_sdk::Scheme;
 
 const FIELDS_MAX: usize = 100;
 
@@ -24,7 +25,7 @@ fn head<'a>(path: &'a str, fields: &'a HeaderMap) -> Head<'a> {
         authority: Some("h"),
         path,
         fields,
-        transport: Transport::Tls,
+        transport: Scheme::Https,
         stream: Stream::Ended,
     }
 }
@@ -81,7 +82,7 @@ fn two_four_the_scheme_is_that_of_the_connection() {
     for scheme in [None, Some("http"), Some("https://evil/"), Some("")] {
         assert_eq!(status(&Head { scheme, ..head("/", &none) }), 400, "{scheme:?}");
     }
-    let clear = Head { scheme: Some("http"), transport: Transport::Clear, ..head("/", &none) };
+    let clear = Head { scheme: Some("http"), transport: Scheme::Http, ..head("/", &none) };
     assert_eq!(status(&clear), 200);
 }
 

@@ -164,7 +164,7 @@ fn check(
             authority: uri.authority().map(http::uri::Authority::as_str),
             path: uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
             fields: &head.headers,
-            transport: if connection.tls { http2::Transport::Tls } else { http2::Transport::Clear },
+            transport: if connection.tls { Scheme::Https } else { Scheme::Http },
             stream: if ended { http2::Stream::Ended } else { http2::Stream::Open },
         },
         fields_max as usize,

@@ -10,9 +10,8 @@ use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use portcullis_core::head::Version;
 use portcullis_core::headers::HeadEdit;
-use portcullis_core::headers::forwarded::{self, ForwardedField, Scheme as WireScheme};
+use portcullis_core::headers::forwarded::{self, ForwardedField};
 use portcullis_core::headers::hop_by_hop::strip_request;
-use portcullis_plugin_sdk::Scheme;
 
 use super::Gateway;
 use super::exchange::{Arrival, Exchange, Routed};
@@ -80,10 +79,7 @@ fn wire_arrival<'a>(arrival: &Arrival, host: &'a str) -> forwarded::Arrival<'a> 
     forwarded::Arrival {
         peer: arrival.peer.ip(),
         trust: arrival.trust,
-        scheme: match arrival.scheme {
-            Scheme::Http => WireScheme::Http,
-            Scheme::Https => WireScheme::Https,
-        },
+        scheme: arrival.scheme,
         host,
         port: arrival.port,
     }

@@ -4,6 +4,7 @@
 //! Frame errors are the engine's to answer.
 
 use http::{HeaderMap, Method};
+use portcullis_plugin_sdk::Scheme;
 
 use super::grammar::is_plain_value_byte;
 use super::{
@@ -23,19 +24,10 @@ pub struct Head<'a> {
     pub path: &'a str,
     /// All other fields.
     pub fields: &'a HeaderMap,
-    /// Whether the connection is TLS, which `:scheme` has to agree with.
-    pub transport: Transport,
+    /// How the client is connected, which `:scheme` has to agree with.
+    pub transport: Scheme,
     /// Whether the head ended the stream: then there is no body.
     pub stream: Stream,
-}
-
-/// How the client is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// In clear text: `http`.
-    Clear,
-    /// By TLS: `https`.
-    Tls,
 }
 
 /// Whether anything follows the head.
@@ -71,8 +63,8 @@ pub fn check(head: &Head<'_>, fields_max: usize) -> Result<HeadSummary, Violatio
         rules.field(name.as_str().as_bytes(), value)?;
     }
     let port_default = match head.transport {
-        Transport::Clear => 80,
-        Transport::Tls => 443,
+        Scheme::Http => 80,
+        Scheme::Https => 443,
     };
     let summary = rules.finish(method, form, head.authority.map(str::as_bytes), port_default)?;
     body_of(summary, head.stream)
@@ -80,12 +72,8 @@ pub fn check(head: &Head<'_>, fields_max: usize) -> Result<HeadSummary, Violatio
 
 /// `:scheme` has to say how the client is connected: it ends up in what upstreams are told.
 fn check_scheme(head: &Head<'_>) -> Result<(), Violation> {
-    let expected = match head.transport {
-        Transport::Clear => "http",
-        Transport::Tls => "https",
-    };
     match head.scheme {
-        Some(scheme) if scheme.eq_ignore_ascii_case(expected) => Ok(()),
+        Some(scheme) if scheme.eq_ignore_ascii_case(head.transport.as_str()) => Ok(()),
         Some(_) => Err(Violation::malformed(":scheme is not that of the connection")),
         None => Err(Violation::malformed("there is no :scheme")),
     }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+use portcullis_plugin_sdk::Scheme;
 
 use super::{HeadEdit, Trust, TrustedProxies};
 use crate::head::{Authority, list_members};
@@ -34,26 +35,6 @@ pub struct Arrival<'a> {
     pub host: &'a str,
     /// The listener's port.
     pub port: u16,
-}
-
-/// The scheme of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Clear text.
-    Http,
-    /// TLS.
-    Https,
-}
-
-impl Scheme {
-    /// `http` or `https`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
 }
 
 /// Whether `Forwarded` (RFC 7239) is written beside the `X-Forwarded-` fields.
