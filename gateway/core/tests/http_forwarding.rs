@@ -100,6 +100,22 @@ fn from_a_stranger_the_fields_are_set() {
 }
 
 #[test]
+fn a_hop_that_cannot_be_read_is_not_left_out_for_the_next_proxy() {
+    for (chain, expected) in [
+        (&b"1.1.1.1,"[..], "1.1.1.1, unknown, 10.0.0.1"),
+        (b"1.1.1.1, \xff, 10.0.0.9", "1.1.1.1, unknown, 10.0.0.9, 10.0.0.1"),
+        (b"", "unknown, 10.0.0.1"),
+    ] {
+        let mut head = HeaderMap::new();
+        head.append("x-forwarded-for", HeaderValue::from_bytes(chain).unwrap());
+        let seen = client_address(&head, "10.0.0.1".parse().unwrap(), &proxies());
+        write(&mut head, &arrival("10.0.0.1", Trust::Trusted), ForwardedField::Omitted);
+        assert_eq!(values(&head, "x-forwarded-for"), [expected]);
+        assert_eq!(client_address(&head, "10.0.0.2".parse().unwrap(), &proxies()), seen);
+    }
+}
+
+#[test]
 fn from_a_trusted_proxy_the_fields_are_continued() {
     let mut head = fields(&[
         ("x-forwarded-for", "1.1.1.1"),

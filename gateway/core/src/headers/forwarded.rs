@@ -101,7 +101,7 @@ pub fn write(head: &mut impl HeadEdit, arrival: &Arrival<'_>, field: ForwardedFi
 fn write_for(head: &mut impl HeadEdit, arrival: &Arrival<'_>) {
     let mut chain = String::with_capacity(40);
     if arrival.trust == Trust::Trusted {
-        push_members(&mut chain, head.fields(), &X_FORWARDED_FOR);
+        push_hops(&mut chain, head.fields());
     }
     // Writing to a String cannot fail.
     let _ = write!(chain, "{}", arrival.peer.to_canonical());
@@ -128,6 +128,20 @@ fn write_forwarded(head: &mut impl HeadEdit, arrival: &Arrival<'_>) {
     let _ = write!(chain, ";proto={}", arrival.scheme.as_str());
     if let Ok(value) = HeaderValue::try_from(chain) {
         head.set(FORWARDED, value);
+    }
+}
+
+/// The hops that are already there, on one line with a comma behind it.
+///
+/// One that is empty or no text ends the walk of [`client_address`], and has to end the next proxy's, too: left out,
+/// it would give way to what a stranger wrote before it. So it is `unknown` (RFC 7239 §6.2).
+fn push_hops(chain: &mut String, fields: &HeaderMap) {
+    for value in fields.get_all(X_FORWARDED_FOR) {
+        for entry in value.as_bytes().split(|&byte| byte == b',') {
+            let text = std::str::from_utf8(entry.trim_ascii()).ok().filter(|text| !text.is_empty());
+            chain.push_str(text.unwrap_or("unknown"));
+            chain.push_str(", ");
+        }
     }
 }
 
