@@ -33,7 +33,8 @@ pub struct Diagnostic {
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
-    /// What is wrong, lower case, without a full stop. Never shows the value of a variable or secret.
+    /// What is wrong, lower case, without a full stop. Never shows a secret, nor what a variable holds if that is
+    /// 8 bytes or longer.
     pub message: String,
     /// Where; the first is the main one.
     pub labels: Vec<Label>,

@@ -2,31 +2,72 @@
 //!
 //! Decides what a reference is; never shows what a variable holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::span::{Sources, Span};
 use crate::yaml::{Kind, Node, Scalar};
 
-/// Expands every scalar of a tree. Keys are left alone. Depth is bounded by the parser.
-pub(crate) fn expand(node: &mut Node, env: &BTreeMap<String, String>, sources: &Sources, sink: &mut Sink) {
-    let at = node.at;
-    match &mut node.kind {
-        Kind::Scalar(scalar) if scalar.text.contains("${") => expand_scalar(scalar, at, env, sources, sink),
-        Kind::Scalar(_) => {}
-        Kind::List(items) => items.iter_mut().for_each(|item| expand(item, env, sources, sink)),
-        Kind::Map(entries) => entries.iter_mut().for_each(|(_, value)| expand(value, env, sources, sink)),
+/// Shortest value that is kept out of findings. A shorter one is no secret, and hiding it would tear words apart.
+const HIDDEN_BYTES_MIN: usize = 8;
+
+/// The values that variables brought into a document, so that no finding repeats them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Expanded {
+    /// The values and the names they came under.
+    values: BTreeSet<(String, String)>,
+}
+
+impl Expanded {
+    /// Puts the reference in the place of each value of 8 bytes or more, wherever a finding repeats one.
+    pub(crate) fn hide(&self, found: &mut [Diagnostic]) {
+        // From the back, so that a value comes before one that it begins with.
+        for (value, name) in self.values.iter().rev() {
+            let hide = |text: &mut String| {
+                if text.contains(value) {
+                    *text = text.replace(value, &format!("${{{name}}}"));
+                }
+            };
+            for diagnostic in &mut *found {
+                hide(&mut diagnostic.message);
+                diagnostic.help.iter_mut().for_each(hide);
+                diagnostic.labels.iter_mut().for_each(|label| hide(&mut label.text));
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        if value.len() >= HIDDEN_BYTES_MIN {
+            self.values.insert((value.to_owned(), name.to_owned()));
+        }
     }
 }
 
-fn expand_scalar(
-    scalar: &mut Scalar,
-    at: Span,
-    env: &BTreeMap<String, String>,
-    sources: &Sources,
-    sink: &mut Sink,
-) {
+/// What scalars are expanded with.
+pub(crate) struct Expander<'a> {
+    /// The environment.
+    pub(crate) env: &'a BTreeMap<String, String>,
+    /// The files, to find the place of a reference.
+    pub(crate) sources: &'a Sources,
+    /// Takes the findings.
+    pub(crate) sink: &'a mut Sink,
+    /// Takes the values that were brought in.
+    pub(crate) expanded: &'a mut Expanded,
+}
+
+/// Expands every scalar of a tree. Keys are left alone. Depth is bounded by the parser.
+pub(crate) fn expand(node: &mut Node, with: &mut Expander<'_>) {
+    let at = node.at;
+    match &mut node.kind {
+        Kind::Scalar(scalar) if scalar.text.contains("${") => expand_scalar(scalar, at, with),
+        Kind::Scalar(_) => {}
+        Kind::List(items) => items.iter_mut().for_each(|item| expand(item, with)),
+        Kind::Map(entries) => entries.iter_mut().for_each(|(_, value)| expand(value, with)),
+    }
+}
+
+fn expand_scalar(scalar: &mut Scalar, at: Span, with: &mut Expander<'_>) {
     let mut expanded = String::with_capacity(scalar.text.len());
     let (mut n_references, mut lost) = (0, false);
     for piece in pieces(&scalar.text) {
@@ -34,22 +75,25 @@ fn expand_scalar(
             Piece::Text(text) => expanded.push_str(text),
             Piece::Variable { name, default, offset, length } => {
                 n_references += 1;
-                let value = env.get(name).map(String::as_str);
+                let value = with.env.get(name).map(String::as_str);
                 match (value.filter(|value| default.is_none() || !value.is_empty()), default) {
-                    (Some(value), _) => expanded.push_str(value),
+                    (Some(value), _) => {
+                        with.expanded.add(name, value);
+                        expanded.push_str(value);
+                    }
                     (None, Some(default)) => expanded.push_str(default),
                     (None, None) => {
                         lost = true;
-                        sink.push(missing(name, within(scalar, at, offset, length, sources)));
+                        with.sink.push(missing(name, within(scalar, at, offset, length, with.sources)));
                     }
                 }
             }
             Piece::Broken { offset } => {
                 lost = true;
                 let finding = Diagnostic::new(Code::BadVariable, "not a reference to a variable")
-                    .label(within(scalar, at, offset, 2, sources), "starts here")
+                    .label(within(scalar, at, offset, 2, with.sources), "starts here")
                     .help("write `${NAME}` or `${NAME:-default}`; for the text `${` itself write `$${`");
-                sink.push(finding);
+                with.sink.push(finding);
             }
         }
     }

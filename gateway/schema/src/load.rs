@@ -9,7 +9,7 @@ use crate::codes::Code;
 use crate::decode::{Decode, Decoder};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::document::{Document, VERSION};
-use crate::expand::expand;
+use crate::expand::{Expanded, Expander, expand};
 use crate::include::{self, BadPattern};
 use crate::source::FileSource;
 use crate::span::{At, FileId, Sources, Span};
@@ -38,9 +38,16 @@ pub struct Loaded {
     /// Every file was read and is YAML. When not, names may be missing from the document only because their
     /// file could not be read, so a reference to nothing says nothing.
     pub complete: bool,
+    expanded: Expanded,
 }
 
 impl Loaded {
+    /// Keeps what variables hold out of findings about this document: where one repeats a value of 8 bytes or more,
+    /// it names the variable instead.
+    pub fn hide_variables(&self, found: &mut [Diagnostic]) {
+        self.expanded.hide(found);
+    }
+
     /// Whether the document must not be used.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
@@ -65,9 +72,10 @@ pub fn load(root: &Path, source: &dyn FileSource, env: &BTreeMap<String, String>
         entries: Vec::new(),
         at: Span { line: 1, column: 1, ..Span::default() },
         complete: true,
+        expanded: Expanded::default(),
     };
     loading.file(root.to_path_buf(), None);
-    let Loading { mut sources, entries, at, complete, .. } = loading;
+    let Loading { mut sources, entries, at, complete, expanded, .. } = loading;
     let node = Node { at, named: Span { end: at.start, ..at }, kind: Kind::Map(entries) };
     // Without any text there is nothing to decode, and "needs the key `version`" would only distract.
     let readable = complete || matches!(&node.kind, Kind::Map(entries) if !entries.is_empty());
@@ -79,7 +87,9 @@ pub fn load(root: &Path, source: &dyn FileSource, env: &BTreeMap<String, String>
     if !complete {
         sources.mask_unparsed(&SECRETS);
     }
-    Loaded { document: document.unwrap_or_default(), sources, diagnostics: sink.into_sorted(), complete }
+    let mut diagnostics = sink.into_sorted();
+    expanded.hide(&mut diagnostics);
+    Loaded { document: document.unwrap_or_default(), sources, diagnostics, complete, expanded }
 }
 
 struct Loading<'a> {
@@ -97,6 +107,7 @@ struct Loading<'a> {
     /// The place of the main file's map.
     at: Span,
     complete: bool,
+    expanded: Expanded,
 }
 
 impl Loading<'_> {
@@ -127,7 +138,8 @@ impl Loading<'_> {
             self.complete = false;
             return;
         };
-        expand(&mut node, self.env, &self.sources, self.sink);
+        let (env, sources) = (self.env, &self.sources);
+        expand(&mut node, &mut Expander { env, sources, sink: self.sink, expanded: &mut self.expanded });
         let is_main = self.chain.is_empty();
         if is_main {
             self.at = node.at;
@@ -171,17 +183,8 @@ impl Loading<'_> {
         let text: std::sync::Arc<str> = String::from_utf8_lossy(&bytes).into();
         let file = self.sources.add(path.to_path_buf(), text.clone());
         if let Some(offset) = bad {
-            let before = text.get(..offset).unwrap_or("");
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-            let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-            let at = Span {
-                file,
-                start: small(offset),
-                end: small(offset + 3),
-                line: small(line),
-                column: small(column),
-            };
+            // Three bytes long is the character that stands for what is no text.
+            let at = Span::within(file, &text, offset, offset + 3);
             self.refuse(
                 Code::NotUtf8,
                 format!("{} is not UTF-8 text", path.display()),

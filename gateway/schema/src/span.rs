@@ -27,6 +27,19 @@ pub struct Span {
     pub column: u32,
 }
 
+impl Span {
+    /// The bytes from `start` to `end` of `text`, which is the whole of `file`.
+    pub(crate) fn within(file: FileId, text: &str, start: usize, end: usize) -> Self {
+        let before = text.get(..start).unwrap_or("");
+        // A byte order mark is no character of the first line, neither to the parser nor to an editor.
+        let before = before.strip_prefix('\u{feff}').unwrap_or(before);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { file, start: small(start), end: small(end), line: small(line), column: small(column) }
+    }
+}
+
 /// A value together with the place it was written at.
 #[derive(Clone, Default)]
 pub struct At<T> {

@@ -52,6 +52,16 @@ fn durations_sizes_rates_and_shares_need_their_unit() {
 }
 
 #[test]
+fn a_line_ends_where_an_editor_ends_it() {
+    let text = "version: 1\r\nroutes:\r\n  # nothing to see\r  a: { path: /admin, to: consul://a }\r\n";
+    let loaded = load_text(text, &[]);
+    let places: Vec<_> = loaded.diagnostics.iter().filter_map(|found| found.at()).collect();
+    assert_eq!(codes(text), ["E0101"]);
+    assert_eq!(places.iter().map(|at| (at.line, at.column)).collect::<Vec<_>>(), [(3, 19)]);
+    assert!(!loaded.complete);
+}
+
+#[test]
 fn references_are_read_whole_or_refused() {
     let service = ServiceRef::parse("consul://orders?tag=v2&dc=eu&passing=true").unwrap();
     assert_eq!((&*service.name, service.tag.as_deref(), service.passing), ("orders", Some("v2"), Some(true)));
@@ -125,6 +135,31 @@ policies:
     assert!(matches!(merged.retry, Some(At { value: Setting::Off, .. })));
     merged.merge(&policy("above"));
     assert!(matches!(merged.retry, Some(At { value: Setting::On(_), .. })));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_column() {
+    for text in ["\u{feff}a: [", "\u{feff}a: 1\r", "\u{feff}routes: 1\n"] {
+        let loaded = load_text(text, &[]);
+        let bare = load_text(text.trim_start_matches('\u{feff}'), &[]);
+        let places = |loaded: &Loaded| -> Vec<_> {
+            loaded.diagnostics.iter().filter_map(|found| found.at()).map(|at| (at.line, at.column)).collect()
+        };
+        assert!(!places(&loaded).is_empty());
+        assert_eq!(places(&loaded), places(&bare), "{text:?}");
+    }
+}
+
+#[test]
+fn a_finding_names_a_variable_and_does_not_repeat_what_it_holds() {
+    let env = [("LONG", "hold-your-tongue"), ("LONGER", "hold-your-tongue-now"), ("SHORT", "v1")];
+    let text = "version: 1\nroutes:\n  a: { path: \"${LONG}/x\", to: consul://a }\n  \
+                b: { path: \"${LONGER}/x\", to: consul://a }\n  c: { path: \"${SHORT}/x\", to: consul://a }\n";
+    let loaded = load_text(text, &env);
+    let helps: Vec<_> = loaded.diagnostics.iter().filter_map(|found| found.help.as_deref()).collect();
+    assert_eq!(helps, ["write `/${LONG}/x`", "write `/${LONGER}/x`", "write `/v1/x`"]);
+    let shown = render(&loaded.diagnostics, &loaded.sources, Style::Plain);
+    assert!(!shown.contains("hold-your-tongue"), "{shown}");
 }
 
 #[test]

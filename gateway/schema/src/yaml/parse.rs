@@ -19,6 +19,10 @@ const ALIASED_NODES_MAX: usize = 100_000;
 
 /// Reads one file. `None` when nothing of it could be used; what was wrong has been reported.
 pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Option<Node> {
+    if let Some(finding) = stray_return(file, text) {
+        sink.push(finding);
+        return None;
+    }
     let options = granit_parser::options! {
         emit_comments: false,
         disallow_directives: true,
@@ -273,6 +277,17 @@ impl Places {
         self.by_key.extend(new.map(|(seen, _)| (seen.text.clone(), seen.at)));
         self.by_key.get(key).copied()
     }
+}
+
+/// The first carriage return without a line feed. YAML ends a line there and most editors do not: what is behind it
+/// would be read by us and not be seen by whoever reviews the file.
+fn stray_return(file: FileId, text: &str) -> Option<Diagnostic> {
+    let bytes = text.as_bytes();
+    let start = text.match_indices('\r').map(|(at, _)| at).find(|at| bytes.get(at + 1) != Some(&b'\n'))?;
+    let finding = Diagnostic::new(Code::Syntax, "a carriage return without a line feed")
+        .label(Span::within(file, text, start, start + 1), "ends a line, but only for some programs")
+        .help("end lines with a line feed, or with both");
+    Some(finding)
 }
 
 fn place(file: FileId, span: &granit_parser::Span) -> Span {

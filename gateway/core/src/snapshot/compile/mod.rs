@@ -53,7 +53,8 @@ pub fn compile(loaded: &Loaded, catalog: &Catalog, carried: &Carried) -> Compile
     if !loaded.complete {
         return Compiled { snapshot: None, diagnostics: loaded.diagnostics.clone() };
     }
-    let (snapshot, found) = compile_document(&loaded.document, catalog, carried);
+    let (snapshot, mut found) = compile_document(&loaded.document, catalog, carried);
+    loaded.hide_variables(&mut found);
     let mut diagnostics = loaded.diagnostics.clone();
     diagnostics.extend(found);
     sort(&mut diagnostics);
