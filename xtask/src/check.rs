@@ -12,7 +12,10 @@ type Check = fn(&Path) -> Findings;
 pub(crate) fn run(root: &Path) -> ExitCode {
     let ours: [(&str, Check); 3] =
         [("tidy", tidy::check), ("arrows", arrows::check), ("codegen --check", codegen::check)];
-    if !cargo(root, "fmt", &["fmt", "--all", "--check"], &[]) {
+    let fuzz = ["fmt", "--manifest-path", "gateway/core/fuzz/Cargo.toml", "--check"];
+    if !cargo(root, "fmt", &["fmt", "--all", "--check"], &[])
+        || !cargo(root, "fmt of the fuzz crate", &fuzz, &[])
+    {
         return ExitCode::FAILURE;
     }
     for (name, check) in ours {

@@ -6,6 +6,7 @@
 mod arrows;
 mod check;
 mod codegen;
+mod fuzz;
 mod source;
 mod tidy;
 
@@ -18,6 +19,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                  lengths of files and functions, bodies of `impl ProxyHttp`, who names a Pingora type
   arrows                which crate may depend on which
   codegen [--check]     write the generated files, or say which are out of date
+  fuzz [TARGET] [--seconds N]
+                        the fuzz targets of gateway/core/fuzz, each for N seconds (60)
   free-port             print a TCP port nobody listens on
 ";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["arrows"] => settle("arrows", arrows::check(&root)),
         ["codegen"] => settle("codegen", codegen::write(&root)),
         ["codegen", "--check"] => settle("codegen", codegen::check(&root)),
+        ["fuzz", arguments @ ..] => fuzz::run(&root, arguments),
         ["free-port"] => free_port(),
         _ => {
             eprint!("{USAGE}");

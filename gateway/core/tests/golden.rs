@@ -3,51 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test, which fails by panicking")]
 
+mod sample_plugin;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::limit::LimitSeed;
 use portcullis_core::snapshot::{Carried, Compiled, Route, Snapshot, Target, compile, run_route_tests};
-use portcullis_plugin_sdk::{BuildError, Catalog, Fault, Filter, Flow, Hooks, Plugin, Reply, RequestView};
+use portcullis_plugin_sdk::Catalog;
 use portcullis_schema::{Loaded, MemorySource, Style, load, render};
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-/// A plugin that answers with a status, so that the goldens need no plugin of the product.
-struct Answer(http::StatusCode);
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct AnswerSettings {
-    #[serde(default = "unavailable")]
-    status: u16,
-}
-
-const fn unavailable() -> u16 {
-    503
-}
-
-impl Plugin for Answer {
-    const NAME: &'static str = "answer";
-    type Settings = AnswerSettings;
-
-    fn build(settings: AnswerSettings) -> Result<Box<dyn Filter>, BuildError> {
-        let status = http::StatusCode::from_u16(settings.status)
-            .map_err(|_| BuildError::new("/status", format!("{} is not a status", settings.status)))?;
-        Ok(Box::new(Self(status)))
-    }
-}
-
-impl Filter for Answer {
-    fn hooks(&self) -> Hooks {
-        Hooks::REQUEST
-    }
-
-    fn on_request(&self, _: &mut RequestView<'_>) -> Result<Flow, Fault> {
-        Ok(Flow::Respond(Reply::new(self.0)))
-    }
-}
+use sample_plugin::Answer;
 
 #[test]
 fn every_golden_file_gives_what_is_written_beside_it() {

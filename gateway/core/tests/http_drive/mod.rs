@@ -27,12 +27,22 @@ pub(crate) fn run(bytes: &[u8], cuts: &[usize], limits: Limits) -> Run {
         pending.extend_from_slice(&bytes[from..to]);
         from = to;
         feed(&mut scanner, &mut pending, &mut run);
+        assert!(
+            run.refused.is_some() || pending.len() <= kept_max(limits),
+            "{} bytes are kept",
+            pending.len()
+        );
         if run.refused.is_some() {
             return run;
         }
     }
     run.waits = run.ends == 0 || !scanner.is_between_messages() || !pending.is_empty();
     run
+}
+
+/// Most bytes that a scanner may ask to be kept: the longest unit that is still within its limit, and a CR.
+fn kept_max(limits: Limits) -> usize {
+    limits.head_bytes_max.max(limits.chunk_line_bytes_max).max(limits.trailer_bytes_max) + 1
 }
 
 fn feed(scanner: &mut Scanner, pending: &mut Vec<u8>, run: &mut Run) {

@@ -1,112 +1,218 @@
-//! The house rule once more, slowly: whole input, no state, written to be read beside the RFC.
+//! The house rule once more, slowly: whole input, no state, byte after byte, written to be read beside the RFC.
 //!
-//! The scanner must never pass what this refuses. It knows nothing of reads, limits or speed.
+//! The scanner must come to the same end as this. It knows nothing of reads, limits or speed.
 
-/// The number of whole messages in `bytes`, or why not: the input must be nothing but whole, sound messages,
-/// each with at most one empty line in front.
-pub(crate) fn messages(bytes: &[u8]) -> Result<usize, &'static str> {
-    let mut rest = bytes;
-    let mut count = 0;
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix(b"\r\n") {
-            rest = after;
-            if rest.is_empty() {
-                return Ok(count);
-            }
-        }
-        let (message_rest, closes) = message(rest)?;
-        rest = message_rest;
-        count += 1;
-        if closes {
-            return Ok(count);
-        }
-    }
-    Ok(count)
+mod host;
+
+pub(crate) use host::host_and_port;
+
+/// A connection as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// Every sound head, in order.
+    pub(crate) heads: Vec<Head>,
+    /// How many messages are whole.
+    pub(crate) ends: usize,
+    /// The bytes of those, without the empty lines between them.
+    pub(crate) whole: Vec<u8>,
+    /// Why it ended.
+    pub(crate) ending: Ending,
 }
 
-fn message(bytes: &[u8]) -> Result<(&[u8], bool), &'static str> {
-    let end = find(bytes, b"\r\n\r\n").ok_or("no end of head")?;
-    let head = std::str::from_utf8(&bytes[..end]).map(str::to_owned);
-    // Latin-1, so that obs-text stays one character per byte.
-    let head = head.unwrap_or_else(|_| bytes[..end].iter().map(|&byte| char::from(byte)).collect());
-    let body = &bytes[end + 4..];
-    let lines: Vec<&str> = head.split("\r\n").collect();
-    if lines.iter().any(|line| line.contains(['\r', '\n', '\0', '\x7f'])) {
-        return Err("a line end inside a line");
-    }
-    let (method, version, authority) = request_line(lines[0])?;
-    let mut fields = Vec::new();
-    for line in &lines[1..] {
-        let (name, value) = line.split_once(':').ok_or("no colon")?;
-        if name.is_empty() || !name.chars().all(is_tchar) {
-            return Err("name");
+/// Why a reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Ending {
+    /// At least one message, and nothing behind the last that counts.
+    Whole,
+    /// More bytes are needed.
+    #[default]
+    Open,
+    /// A rule is broken.
+    Refused(&'static str),
+}
+
+/// How a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk.
+    Chunked,
+}
+
+/// One head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// From the method to the empty line, CRLFs included.
+    pub(crate) bytes: Vec<u8>,
+    /// Method, target and version.
+    pub(crate) request_line: [String; 3],
+    /// Names in lower case and values, one character for each byte.
+    pub(crate) fields: Vec<(String, String)>,
+    /// Where its body ends.
+    pub(crate) framing: Framing,
+    /// Nothing behind this message counts.
+    pub(crate) closes: bool,
+}
+
+/// Why there is no more to read, and whether that is anybody's fault.
+enum Stop {
+    Open,
+    Refused(&'static str),
+}
+
+type Read<T> = Result<T, Stop>;
+
+/// Reads a connection: messages, each with at most one empty line in front.
+pub(crate) fn read(bytes: &[u8]) -> Reading {
+    let mut reading = Reading::default();
+    let mut rest = bytes;
+    reading.ending = loop {
+        rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
+        if rest.is_empty() {
+            break if reading.ends > 0 { Ending::Whole } else { Ending::Open };
         }
-        fields.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()));
+        match message(rest, &mut reading.heads) {
+            Ok(after) => {
+                reading.whole.extend(&rest[..rest.len() - after.len()]);
+                reading.ends += 1;
+                rest = after;
+            }
+            Err(Stop::Open) => break Ending::Open,
+            Err(Stop::Refused(why)) => break Ending::Refused(why),
+        }
+        if reading.heads.last().is_some_and(|head| head.closes) {
+            break Ending::Whole;
+        }
+    };
+    reading
+}
+
+/// What follows the message in front.
+fn message<'a>(bytes: &'a [u8], heads: &mut Vec<Head>) -> Read<&'a [u8]> {
+    let mut lines = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let (line, after) = line(rest)?;
+        rest = after;
+        if line.is_empty() {
+            break;
+        }
+        lines.push(latin(line));
     }
-    if ["CONNECT", "TRACE"].contains(&method) {
-        return Err("method");
+    let [request_line, fields @ ..] = lines.as_slice() else {
+        return Err(Stop::Refused("a second empty line"));
+    };
+    let head = head(request_line, fields, &bytes[..bytes.len() - rest.len()]).map_err(Stop::Refused)?;
+    let framing = head.framing;
+    heads.push(head);
+    match framing {
+        Framing::Chunked => chunks(rest),
+        Framing::Length(length) => {
+            usize::try_from(length).ok().and_then(|length| rest.get(length..)).ok_or(Stop::Open)
+        }
     }
+}
+
+/// The line in front and what follows its CRLF.
+fn line(bytes: &[u8]) -> Read<(&[u8], &[u8])> {
+    for (at, byte) in bytes.iter().enumerate() {
+        match (byte, bytes.get(at + 1)) {
+            (b'\r', Some(b'\n')) => return Ok((&bytes[..at], &bytes[at + 2..])),
+            (b'\r', None) => return Err(Stop::Open),
+            (b'\t' | b' '..=b'~' | 0x80.., _) => {}
+            _ => return Err(Stop::Refused("a control byte, CR and LF included")),
+        }
+    }
+    Err(Stop::Open)
+}
+
+/// One character for each byte.
+fn latin(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
+fn head(request_line: &str, lines: &[String], bytes: &[u8]) -> Result<Head, &'static str> {
+    let (request_line, authority) = self::request_line(request_line)?;
+    let version = request_line[2].as_str();
+    let fields: Vec<(String, String)> = lines.iter().map(|line| field(line)).collect::<Result<_, _>>()?;
     let all = |name: &str| -> Vec<&str> {
         fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     };
-    let hosts = all("host");
-    if hosts.len() != 1 || !is_host(hosts[0]) {
-        return Err("host");
-    }
-    if let Some((authority, port)) = authority {
-        let full = |text: &str| {
-            let text = text.to_ascii_lowercase();
-            let has_port = text.rsplit(']').next().is_some_and(|tail| tail.contains(':'));
-            if has_port { text } else { format!("{text}:{port}") }
-        };
-        let plain = |text: &str| full(text).replace(".:", ":");
-        if !is_host(&authority) || (!authority.starts_with('[') && plain(&authority) != plain(hosts[0])) {
+    let [host] = all("host")[..] else { return Err("not one host") };
+    let (host, port) = host_and_port(host).ok_or("host")?;
+    if let Some((authority, default)) = authority {
+        let (name, named_port) = host_and_port(&authority).ok_or("authority")?;
+        if name != host || named_port.unwrap_or(default) != port.unwrap_or(default) {
             return Err("authority");
         }
     }
     if all("authorization").len() > 1 {
         return Err("authorization");
     }
-    if !all("expect").iter().all(|value| value.eq_ignore_ascii_case("100-continue"))
-        || all("expect").len() > 1
+    let expectations = all("expect");
+    if expectations.len() > 1 || !expectations.iter().all(|value| value.eq_ignore_ascii_case("100-continue"))
     {
         return Err("expect");
     }
-    let tokens: Vec<String> = all("connection")
-        .iter()
-        .flat_map(|value| value.split(','))
-        .map(|t| t.trim().to_ascii_lowercase())
-        .collect();
-    let closes = tokens.iter().any(|token| token == "close")
-        || (version == "HTTP/1.0" && !tokens.iter().any(|token| token == "keep-alive"));
-    let rest = match (all("transfer-encoding").as_slice(), all("content-length").as_slice()) {
-        ([], []) => body,
-        ([], [length]) => {
-            if length.is_empty() || length.len() > 19 || !length.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err("length");
-            }
-            let length: usize = length.parse().map_err(|_| "length")?;
-            body.get(length..).ok_or("short body")?
-        }
-        ([coding], []) if coding.eq_ignore_ascii_case("chunked") && version == "HTTP/1.1" => chunks(body)?,
+    let framing = match (all("transfer-encoding").as_slice(), all("content-length").as_slice()) {
+        ([], []) => Framing::Length(0),
+        ([], [length]) => Framing::Length(number(length)?),
+        ([coding], []) if coding.eq_ignore_ascii_case("chunked") && version == "HTTP/1.1" => Framing::Chunked,
         _ => return Err("framing"),
     };
-    Ok((rest, closes))
+    let closes = closes(&all("connection"), version)?;
+    Ok(Head { bytes: bytes.to_vec(), request_line, fields, framing, closes })
 }
 
-type RequestLine<'a> = (&'a str, &'a str, Option<(String, u16)>);
+/// Whether the message is the connection's last.
+fn closes(connection: &[&str], version: &str) -> Result<bool, &'static str> {
+    let members: Vec<String> = connection
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|member| member.trim_matches([' ', '\t']).to_ascii_lowercase())
+        .filter(|member| !member.is_empty())
+        .collect();
+    if !members.iter().all(|member| is_token(member)) {
+        return Err("connection");
+    }
+    let names = |option: &str| members.iter().any(|member| member == option);
+    Ok(names("close") || (version == "HTTP/1.0" && !names("keep-alive")))
+}
 
-fn request_line(line: &str) -> Result<RequestLine<'_>, &'static str> {
+fn number(text: &str) -> Result<u64, &'static str> {
+    if text.is_empty() || text.len() > 19 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("length");
+    }
+    text.parse().map_err(|_| "length")
+}
+
+fn field(line: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = line.split_once(':').ok_or("no colon")?;
+    if !is_token(name) {
+        return Err("name");
+    }
+    Ok((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
+}
+
+/// An authority and the port it means when it names none.
+type Authority = Option<(String, u16)>;
+
+fn request_line(line: &str) -> Result<([String; 3], Authority), &'static str> {
     let parts: Vec<&str> = line.split(' ').collect();
     let [method, target, version] = parts[..] else { return Err("request line") };
-    if method.is_empty() || !method.chars().all(is_tchar) || !["HTTP/1.0", "HTTP/1.1"].contains(&version) {
-        return Err("request line");
+    if !is_token(method) || ["CONNECT", "TRACE"].contains(&method) {
+        return Err("method");
+    }
+    if !["HTTP/1.0", "HTTP/1.1"].contains(&version) {
+        return Err("version");
     }
     if target.chars().any(|c| c <= ' ' || c >= '\x7f' || "#\\\"<>^{|}".contains(c)) {
         return Err("target");
     }
+    let read = [method, target, version].map(str::to_owned);
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
-        return Ok((method, version, None));
+        return Ok((read, None));
     }
     let lower = target.to_ascii_lowercase();
     let (rest, port) = match (lower.strip_prefix("http://"), lower.strip_prefix("https://")) {
@@ -115,65 +221,80 @@ fn request_line(line: &str) -> Result<RequestLine<'_>, &'static str> {
         _ => return Err("target form"),
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default().to_owned();
-    Ok((method, version, Some((authority, port))))
+    Ok((read, Some((authority, port))))
 }
 
-fn chunks(bytes: &[u8]) -> Result<&[u8], &'static str> {
+/// What follows the last chunk and its trailers.
+fn chunks(bytes: &[u8]) -> Read<&[u8]> {
     let mut rest = bytes;
     loop {
-        let end = find(rest, b"\r\n").ok_or("no chunk line")?;
-        let line = &rest[..end];
-        if line.iter().any(|byte| *byte < b' ' && *byte != b'\t' || *byte == 0x7f) {
-            return Err("control in chunk line");
-        }
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-        let text = std::str::from_utf8(digits).map_err(|_| "size")?;
-        if text.is_empty() || text.len() > 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err("size");
-        }
-        if line.ends_with(b";") {
-            return Err("bare semicolon");
-        }
-        let size = u64::from_str_radix(text, 16).map_err(|_| "size")?;
-        rest = &rest[end + 2..];
+        let (size_line, after) = line(rest)?;
+        let size = chunk_size(&latin(size_line)).map_err(Stop::Refused)?;
         if size == 0 {
-            break;
+            return trailers(after);
         }
-        let size = usize::try_from(size).map_err(|_| "size")?;
-        rest = rest.get(size..).ok_or("short chunk")?.strip_prefix(b"\r\n").ok_or("chunk end")?;
+        let end = usize::try_from(size).ok().and_then(|size| after.get(size..)).ok_or(Stop::Open)?;
+        rest = match end {
+            [b'\r', b'\n', after @ ..] => after,
+            [] | [b'\r'] => return Err(Stop::Open),
+            _ => return Err(Stop::Refused("chunk end")),
+        };
     }
+}
+
+fn trailers(bytes: &[u8]) -> Read<&[u8]> {
+    let mut rest = bytes;
     loop {
-        let end = find(rest, b"\r\n").ok_or("no trailer end")?;
-        let line = &rest[..end];
-        rest = &rest[end + 2..];
-        if line.is_empty() {
+        let (trailer, after) = line(rest)?;
+        rest = after;
+        if trailer.is_empty() {
             return Ok(rest);
         }
-        let colon = line.iter().position(|byte| *byte == b':').ok_or("trailer")?;
-        if colon == 0
-            || !line[..colon].iter().all(|byte| is_tchar(char::from(*byte)))
-            || line.contains(&b'\n')
-        {
-            return Err("trailer");
+        field(&latin(trailer)).map_err(|_| Stop::Refused("trailer"))?;
+    }
+}
+
+/// `size *( ";" name [ "=" ( token / quoted-string ) ] )`, without any space between.
+fn chunk_size(line: &str) -> Result<u64, &'static str> {
+    let digits = line.split(';').next().unwrap_or_default();
+    if digits.is_empty() || digits.len() > 16 || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err("chunk size");
+    }
+    let mut rest = &line[digits.len()..];
+    while !rest.is_empty() {
+        rest = rest.strip_prefix(';').and_then(after_token).ok_or("chunk extension")?;
+        if let Some(value) = rest.strip_prefix('=') {
+            let after = match value.strip_prefix('"') {
+                Some(quoted) => after_quote(quoted),
+                None => after_token(value),
+            };
+            rest = after.ok_or("chunk extension value")?;
+        }
+    }
+    u64::from_str_radix(digits, 16).map_err(|_| "chunk size")
+}
+
+fn after_token(text: &str) -> Option<&str> {
+    let rest = text.trim_start_matches(is_tchar);
+    (rest.len() < text.len()).then_some(rest)
+}
+
+/// What follows the quote that ends a quoted string, whose first quote is gone already.
+fn after_quote(text: &str) -> Option<&str> {
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(chars.as_str()),
+            '\\' => drop(chars.next()?),
+            _ => {}
         }
     }
 }
 
-fn is_host(text: &str) -> bool {
-    if text.starts_with('[') {
-        return text.contains(']') && !text.contains(['/', '@', ' ', ',', '%']);
-    }
-    let (name, port) = text.split_once(':').unwrap_or((text, "1"));
-    !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
-        && !port.starts_with('+')
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_tchar)
 }
 
 fn is_tchar(c: char) -> bool {
     c.is_ascii_graphic() && !"\"(),/:;<=>?@[\\]{}".contains(c)
-}
-
-fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
 }
