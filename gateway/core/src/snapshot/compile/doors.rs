@@ -154,7 +154,7 @@ fn access_log(document: &Document) -> Option<AccessLog> {
     }
 }
 
-/// Reports addresses that two doors would share, half a client certificate, and an admin door that others can reach.
+/// Reports addresses that two doors would share, half a client certificate, and service doors that others can reach.
 pub(super) fn check(document: &Document, boot: &Boot, report: &mut Report) {
     let admin = document.admin.as_ref().and_then(|admin| admin.address.as_ref());
     let metrics = document.metrics.as_ref().and_then(|metrics| metrics.address.as_ref());
@@ -181,6 +181,11 @@ pub(super) fn check(document: &Document, boot: &Boot, report: &mut Report) {
         let message = format!("the admin API can be reached from elsewhere at {}", address.value);
         let help = Some("write `address: 127.0.0.1:9901`, and reach it by SSH or a sidecar".to_owned());
         report.say(Code::Exposed, address.at, message, "not loopback", help);
+    }
+    if let Some(address) = metrics.filter(|address| !address.value.ip().is_loopback()) {
+        let message = format!("metrics can be read from elsewhere, by anybody, at {}", address.value);
+        let help = "write `address: 127.0.0.1:9902`, or keep the address where only your scraper reaches it";
+        report.say(Code::Exposed, address.at, message, "not loopback", Some(help.to_owned()));
     }
 }
 
