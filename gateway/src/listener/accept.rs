@@ -141,6 +141,8 @@ struct Acceptor<A> {
     app: Arc<A>,
     set: ListenerSet,
     socket: TcpListener,
+    /// The port it is bound to.
+    port: u16,
     live: Arc<ArcSwap<Live>>,
     in_flight: InFlight,
     drain: watch::Receiver<bool>,
@@ -149,9 +151,10 @@ struct Acceptor<A> {
 
 impl<A: ServerApp + Send + Sync + 'static> Acceptor<A> {
     fn new(app: Arc<A>, set: ListenerSet, bound: Bound) -> io::Result<Self> {
-        let Bound { socket, live, in_flight, drain } = bound;
+        let Bound { socket, address, live, in_flight, drain } = bound;
         let socket = TcpListener::from_std(socket)?;
-        Ok(Self { app, set, socket, live, in_flight, drain, pause: ACCEPT_PAUSE_MIN })
+        let port = address.port();
+        Ok(Self { app, set, socket, port, live, in_flight, drain, pause: ACCEPT_PAUSE_MIN })
     }
 
     async fn run(mut self) {
@@ -201,8 +204,8 @@ impl<A: ServerApp + Send + Sync + 'static> Acceptor<A> {
             return self.report_full(&live, client);
         };
         prepare(&tcp);
-        let arrival =
-            Arrival { tcp, client, live, drain: self.drain.clone(), sink: self.set.sink().clone(), seat };
+        let (port, drain, sink) = (self.port, self.drain.clone(), self.set.sink().clone());
+        let arrival = Arrival { tcp, client, port, live, drain, sink, seat };
         spawn(connection::serve(self.app.clone(), arrival));
     }
 

@@ -26,6 +26,8 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// The peer of the TCP connection.
     pub client: SocketAddr,
+    /// The port the listener is bound to: the one the system chose if 0 was asked for.
+    pub port: u16,
     /// Whether the connection is TLS.
     pub tls: bool,
     /// The server name of the TLS handshake (SNI), in lower case; `None` without TLS or without SNI.
@@ -45,6 +47,7 @@ pub fn connection_info(digest: &Digest) -> Option<&ConnectionInfo> {
 pub(super) struct Arrival {
     pub(super) tcp: TcpStream,
     pub(super) client: SocketAddr,
+    pub(super) port: u16,
     pub(super) live: Arc<Live>,
     pub(super) drain: watch::Receiver<bool>,
     pub(super) sink: Arc<dyn RefusalSink>,
@@ -56,11 +59,12 @@ pub(super) async fn serve<A>(app: Arc<A>, arrival: Arrival)
 where
     A: ServerApp + Send + Sync + 'static,
 {
-    let Arrival { tcp, client, live, drain, sink, seat } = arrival;
+    let Arrival { tcp, client, port, live, drain, sink, seat } = arrival;
     let Some(transport) = secure(tcp, client, &live, sink.as_ref()).await else { return };
     let info = ConnectionInfo {
         listener: live.name.clone(),
         client,
+        port,
         tls: live.tls.is_some(),
         server_name: transport.server_name(),
     };

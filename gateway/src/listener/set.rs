@@ -104,6 +104,8 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) socket: TcpListener,
+    /// Where it is bound, with the port the system chose.
+    pub(super) address: SocketAddr,
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) in_flight: InFlight,
     /// Turns true when this listener, or the whole process, drains.
@@ -341,7 +343,7 @@ fn bind(spec: ListenerSpec) -> Result<(Running, Bound), ApplyError> {
     let live = Arc::new(ArcSwap::from_pointee(live));
     let (drain, drained) = watch::channel(false);
     let in_flight = InFlight::default();
-    let bound = Bound { socket, live: live.clone(), in_flight: in_flight.clone(), drain: drained };
+    let bound = Bound { socket, address, live: live.clone(), in_flight: in_flight.clone(), drain: drained };
     Ok((Running { spec, address, live, in_flight, drain }, bound))
 }
 

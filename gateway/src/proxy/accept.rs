@@ -96,6 +96,7 @@ fn connection(session: &Session) -> ConnectionInfo {
     described.unwrap_or_else(|| ConnectionInfo {
         listener: Arc::from(""),
         client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        port: 0,
         tls: false,
         server_name: None,
     })
@@ -124,7 +125,7 @@ fn read(
     let trace_bits = (u128::from(entropy::number()) << 64) | u128::from(entropy::number());
     Ok(Arrival {
         listener: connection.listener.clone(),
-        port: listener.map_or(0, |listener| listener.address.port()),
+        port: connection.port,
         peer,
         client: client_address(&head.headers, peer.ip(), trusted),
         trust,

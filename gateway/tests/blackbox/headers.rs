@@ -37,6 +37,8 @@ fn a_stranger_cannot_say_where_a_request_comes_from() {
     assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(seen.header("x-forwarded-proto"), Some("http"));
     assert_eq!(seen.header("x-forwarded-host"), Some("shop.test"));
+    // The configuration asks for port 0; what counts is the port that the system chose.
+    assert_eq!(seen.header("x-forwarded-port"), Some(gateway.web.port().to_string().as_str()));
     for (name, value) in spoofed {
         assert!(!seen.all(name).contains(&value), "{name}: {value} went through: {:?}", seen.headers);
     }
