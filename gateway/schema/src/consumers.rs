@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::decode::{Decode, Decoder, Definitions, decode_text, keys};
 use crate::merge::{Merge, Setting};
+use crate::outline::Outline;
 use crate::policies::RateLimit;
 use crate::span::At;
 use crate::yaml::Node;
@@ -52,6 +53,7 @@ impl std::fmt::Debug for Sha256 {
 }
 
 impl Merge for Sha256 {}
+impl Outline for Sha256 {}
 
 impl Decode for Sha256 {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {

@@ -14,6 +14,7 @@ mod include;
 mod json_schema;
 mod load;
 mod merge;
+mod outline;
 mod render;
 mod source;
 mod span;
@@ -43,6 +44,7 @@ pub use listeners::{Alpn, Certificate, Listener, ListenerLimits, Network, Tls, T
 pub use load::{FILE_BYTES_MAX, FILES_MAX, Loaded, load};
 pub use merge::{Merge, Setting};
 pub use operation::{Admin, Metrics};
+pub use outline::{Outline, View, Written, masked_files, outline};
 pub use policies::{
     ApiKey, Backoff, Budget, CircuitBreaker, Fallback, FallbackOn, HeaderEdits, Jwt, JwtAlgorithm, LimitBy,
     OnFault, PluginUse, PolicyKeys, RateLimit, Retry, RetryError, Timeout, WINDOW_MAX,

@@ -69,6 +69,15 @@ impl<T> Deref for At<T> {
     }
 }
 
+impl<'a, T> IntoIterator for &'a At<Vec<T>> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.value.iter()
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for At<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)?;
@@ -114,10 +123,17 @@ impl Sources {
     /// Replaces a secret in the kept text, so that no excerpt shows it. Places keep their meaning.
     pub(crate) fn mask(&mut self, secret: Span) {
         let Some(file) = self.files.get_mut(usize::from(secret.file.0)) else { return };
-        let mut bytes = file.text.as_bytes().to_vec();
-        let covered = bytes.get_mut(secret.start as usize..secret.end as usize).unwrap_or_default();
-        covered.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
-        file.text = String::from_utf8_lossy(&bytes).into();
+        file.text = masked(&file.text, &[secret]);
+    }
+
+    /// The files with these secrets replaced.
+    pub(crate) fn masked(&self, secrets: &[Span]) -> Vec<SourceFile> {
+        let mask = |(idx, file): (usize, &SourceFile)| {
+            let own: Vec<Span> =
+                secrets.iter().filter(|secret| usize::from(secret.file.0) == idx).copied().collect();
+            SourceFile { path: file.path.clone(), text: masked(&file.text, &own) }
+        };
+        self.files.iter().enumerate().map(mask).collect()
     }
 
     /// Masks whatever follows one of `keys` on its line: for files whose structure could not be read.
@@ -164,4 +180,14 @@ impl Sources {
         let text = self.get(span.file).map_or("", |file| &*file.text);
         text.lines().nth((span.line as usize).saturating_sub(1)).unwrap_or("")
     }
+}
+
+/// The text with a star in place of every byte of `secrets`.
+fn masked(text: &str, secrets: &[Span]) -> Arc<str> {
+    let mut bytes = text.as_bytes().to_vec();
+    for secret in secrets {
+        let covered = bytes.get_mut(secret.start as usize..secret.end as usize).unwrap_or_default();
+        covered.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+    }
+    String::from_utf8_lossy(&bytes).into()
 }

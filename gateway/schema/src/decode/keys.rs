@@ -1,4 +1,4 @@
-//! `keys!`: one definition of a map gives its type, its decoder, its JSON Schema and its merge rule.
+//! `keys!`: one definition of a map gives its type, its decoder, its JSON Schema, its merge rule and its outline.
 
 /// Defines a map of the language.
 ///
@@ -105,6 +105,18 @@ macro_rules! keys {
                 $($crate::merge::Merge::merge(&mut self.$field, &over.$field);)*
             }
         }
+
+        impl $crate::outline::Outline for $name {
+            fn outline(&self, view: &mut $crate::outline::View<'_>) {
+                view.map(|view| self.outline_keys(view));
+            }
+
+            fn outline_keys(&self, view: &mut $crate::outline::View<'_>) {
+                $($crate::decode::keys!(
+                    @outline $kind view, $crate::decode::keys!(@key $field $(, $key)?), &self.$field
+                );)*
+            }
+        }
     };
 
     (@key $field:ident) => { stringify!($field) };
@@ -119,6 +131,13 @@ macro_rules! keys {
     }};
     (@read flatten $reader:ident, $key:expr, $ty:ty) => {
         <$ty as $crate::decode::Keys>::read($reader)
+    };
+
+    (@outline flatten $view:ident, $key:expr, $field:expr) => {
+        $crate::outline::Outline::outline_keys($field, $view)
+    };
+    (@outline $kind:ident $view:ident, $key:expr, $field:expr) => {
+        $view.under($key, |view| $crate::outline::Outline::outline($field, view))
     };
 
     (@describe key $properties:ident, $required:ident, $definitions:ident, $key:expr, $doc:expr, $ty:ty) => {

@@ -11,6 +11,7 @@ use crate::codes::Code;
 use crate::discovery::Consistency;
 use crate::listeners::{Alpn, Network, TlsVersion};
 use crate::merge::Merge;
+use crate::outline::Outline;
 use crate::policies::{FallbackOn, JwtAlgorithm, OnFault, RetryError};
 use crate::span::Span;
 use crate::telemetry::LogFormat;
@@ -26,6 +27,7 @@ macro_rules! texts {
     ($($ty:ty: $what:literal, $schema:tt, $parse:expr;)+) => {
         $(
             impl Merge for $ty {}
+            impl Outline for $ty {}
 
             impl Decode for $ty {
                 fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -92,6 +94,7 @@ macro_rules! words {
     ($($ty:ty: $what:literal { $($word:literal => $value:ident),+ $(,)? })+) => {
         $(
             impl Merge for $ty {}
+            impl Outline for $ty {}
 
             impl Decode for $ty {
                 fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -137,6 +140,7 @@ fn one_of(written: &str, words: &[&'static str]) -> String {
 const BALANCE_LATER: [&str; 2] = ["peak-ewma", "hash"];
 
 impl Merge for Balance {}
+impl Outline for Balance {}
 
 impl Decode for Balance {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -170,6 +174,7 @@ macro_rules! numbers {
     ($($ty:ty: $least:expr, $most:expr;)+) => {
         $(
             impl Merge for $ty {}
+            impl Outline for $ty {}
 
             impl Decode for $ty {
                 fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -212,6 +217,7 @@ fn is_number(scalar: &Scalar) -> bool {
 }
 
 impl Merge for bool {}
+impl Outline for bool {}
 
 impl Decode for bool {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
@@ -231,6 +237,7 @@ impl Decode for bool {
 }
 
 impl Merge for String {}
+impl Outline for String {}
 
 impl Decode for String {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {

@@ -15,15 +15,15 @@ keys! {
         /// Who must have issued the token (`iss`).
         key issuer: Option<At<String>>,
         /// For whom the token must be (`aud`); one of these.
-        key audience: Option<OneOrMany<At<String>>>,
+        key audience: Option<At<OneOrMany<At<String>>>>,
         /// Where the keys are: a URL, or consul://service/path.
         key jwks: Option<At<JwksSource>>,
         /// Signatures accepted: ES256, RS256, EdDSA.
-        key algorithms: Option<Vec<At<JwtAlgorithm>>>,
+        key algorithms: Option<At<Vec<At<JwtAlgorithm>>>>,
         /// How far clocks may differ (default 30s).
         key leeway: Option<At<Duration>>,
         /// Scopes the token must have, all of them. Without one the answer is 403.
-        key scopes: Option<Vec<At<String>>>,
+        key scopes: Option<At<Vec<At<String>>>>,
         /// Claims to send to the upstream as headers; the client's own copies are removed.
         key headers: Map<HeaderName, At<String>>,
     }

@@ -10,9 +10,9 @@ keys! {
     /// A fixed answer (`status`, `json` or `text`), or another upstream (`to`).
     pub struct Fallback is "a fallback" {
         /// For which failures (default: all).
-        key on: Option<Vec<At<FallbackOn>>>,
+        key on: Option<At<Vec<At<FallbackOn>>>>,
         /// For which methods (default: all for a fixed answer, GET and HEAD for another upstream).
-        key methods: Option<Vec<At<Method>>>,
+        key methods: Option<At<Vec<At<Method>>>>,
         /// Ask this instead: an upstream's name, consul://name or http://ip:port.
         key to: Option<At<Target>>,
         /// Answer with this status (200 to 599, default 503).

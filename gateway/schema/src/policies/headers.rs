@@ -12,6 +12,6 @@ keys! {
         /// Put beside whatever there was.
         key add: Map<HeaderName, At<String>>,
         /// Take away.
-        key remove: Option<Vec<At<HeaderName>>>,
+        key remove: Option<At<Vec<At<HeaderName>>>>,
     }
 }

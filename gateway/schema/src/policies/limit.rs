@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::decode::{Decode, Decoder, Definitions, decode_text, keys};
 use crate::merge::Merge;
+use crate::outline::Outline;
 use crate::span::At;
 use crate::value::{HeaderName, Rate};
 use crate::yaml::{Kind, Node};
@@ -45,6 +46,7 @@ pub enum LimitBy {
 }
 
 impl Merge for LimitBy {}
+impl Outline for LimitBy {}
 
 impl Decode for LimitBy {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {

@@ -45,7 +45,7 @@ keys! {
         /// Changes to the headers that the client sees.
         key response_headers: Option<At<HeaderEdits>>,
         /// Plugins in the order they run, each a name or a map of its name to its settings.
-        key plugins: Option<Vec<At<PluginUse>>>,
+        key plugins: Option<At<Vec<At<PluginUse>>>>,
     }
     later {
         "request_id": "request ids are always on",

@@ -19,9 +19,9 @@ keys! {
         /// How long one try may take.
         key per_try: Option<At<Duration>>,
         /// Statuses that count as failed (default 502, 503, 504).
-        key statuses: Option<Vec<At<u16>>>,
+        key statuses: Option<At<Vec<At<u16>>>>,
         /// Errors that count as failed: connect, reset, timeout (default connect, reset).
-        key errors: Option<Vec<At<RetryError>>>,
+        key errors: Option<At<Vec<At<RetryError>>>>,
         /// How long to wait between tries.
         key backoff: Option<At<Backoff>>,
         /// How many retries there may be in all. Short form: 20%.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::decode::{Decode, Decoder, Definitions, OneOrMany, decode_text, keys};
 use crate::merge::{Merge, Setting};
+use crate::outline::Outline;
 use crate::span::{At, Map};
 use crate::value::{HeaderName, Method, Name, Raw};
 use crate::yaml::Node;
@@ -94,6 +95,7 @@ impl TestRequest {
 }
 
 impl Merge for TestRequest {}
+impl Outline for TestRequest {}
 
 impl Decode for TestRequest {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {

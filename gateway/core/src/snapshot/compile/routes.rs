@@ -194,7 +194,8 @@ impl<'d, 'o> Workshop<'d, 'o> {
         let retry = gates::on(&keys.retry);
         let fallbacks = gates::on(&keys.fallback).map(|fallback| fallback.value.0).unwrap_or_default();
         let limit_name = layered.limit_layer.clone().unwrap_or_default();
-        let (chain, chain_print) = self.filters.chain(keys.plugins.as_deref().unwrap_or_default(), report);
+        let (chain, chain_print) =
+            self.filters.chain(keys.plugins.as_ref().map_or(&[][..], |plugins| &plugins.value), report);
         let mut parts = Parts {
             jwt: gates::on(&keys.jwt).and_then(|jwt| gates::jwt_gate(&jwt, &mut self.cells, report)),
             api_key: gates::on(&keys.api_key).map(|key| gates::api_key_gate(&key.value, &self.api_keys)),
