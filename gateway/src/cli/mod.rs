@@ -54,7 +54,7 @@ enum Verb {
     Test(test::Test),
     /// Say which route answers a request, and why each other one does not
     Match(matches::Match),
-    /// Say what an error code means, with an example: portcullis explain E0412
+    /// Say how a route comes by its settings, or what an error code means
     Explain(explain::Explain),
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Schema),

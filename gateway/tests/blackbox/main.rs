@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod auth;
+mod commands;
 mod conformance;
 mod edges;
+mod gates;
 mod headers;
 mod lifecycle;
 mod limits;

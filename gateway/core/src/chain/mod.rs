@@ -170,6 +170,11 @@ impl Chain {
         self.links.iter().map(|(_, link)| &link.name)
     }
 
+    /// What follows when a plugin fails, for each in their order.
+    pub fn failures(&self) -> impl Iterator<Item = OnFault> {
+        self.links.iter().map(|(_, link)| link.failure)
+    }
+
     /// Runs the filters on a CORS preflight, before the gates.
     pub fn on_preflight(&self, request: &mut RequestView<'_>) -> ChainReport {
         self.run(Hook::Preflight, self.links.iter(), |filter| filter.on_preflight(request))

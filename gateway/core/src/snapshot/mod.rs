@@ -16,17 +16,20 @@ mod route;
 mod carry;
 mod compile;
 mod diff;
+mod gate;
+mod in_force;
 mod route_test;
 
 pub use portcullis_schema::{Alpn, Consistency, Protocol, TlsVersion};
 
 pub use boot::{AccessLog, Boot, Consul, ConsulToken};
 pub use carry::Carried;
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, Explained, Explanation, Origin, compile, explain};
 pub use destination::{Destination, Target, Timeouts, WeightedDestination};
 pub use diff::{Change, Difference};
 pub use edits::HeaderEdits;
 pub use fallback::{Fallback, FallbackAnswer, FallbackKinds};
+pub use gate::Gate;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls};
 pub use rewrite::Rewrite;
 pub use route::{Consumer, Route};

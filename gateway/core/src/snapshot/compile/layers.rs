@@ -101,6 +101,17 @@ impl Layered {
         let limit_layer = if over.rate_limit.is_some() { None } else { self.limit_layer.clone() };
         Self { keys, timeout_over, limit_layer }
     }
+
+    /// The times towards an upstream: `defaults`, then the upstream's own, then the other layers.
+    pub(super) fn timeout(&self, document: &Document, upstream: Option<&Timeout>) -> Timeout {
+        let defaults = document.defaults.as_ref().and_then(|defaults| defaults.timeout.as_ref());
+        let mut merged = Timeout::default();
+        let layers = [defaults.map(|timeout| &timeout.value), upstream, self.timeout_over.as_ref()];
+        for layer in layers.into_iter().flatten() {
+            merged.merge(layer);
+        }
+        merged
+    }
 }
 
 /// Whether nothing is set.

@@ -7,6 +7,7 @@
 mod conditions;
 mod conflicts;
 mod doors;
+mod explain;
 mod filters;
 mod fingerprint;
 mod gates;
@@ -29,6 +30,7 @@ use super::{Consumer, Route, Snapshot, Upstream};
 use crate::headers::identity::IdentityNames;
 use crate::limit::{LimitBy, LimitSettings};
 use crate::router::{RouteSpec, Router};
+pub use explain::{Explained, Explanation, Origin, explain};
 use report::Report;
 use routes::{RouteDraft, Workshop};
 

@@ -171,21 +171,14 @@ fn fixed_answer(fallback: &schema::Fallback) -> Option<AnswerDraft> {
     Some(AnswerDraft::Fixed { status, content_type, body })
 }
 
-/// The times of a route towards an upstream; later layers win.
-pub(super) fn timeouts(layers: [Option<&schema::Timeout>; 3]) -> Timeouts {
-    let mut times = Timeouts::default();
-    for layer in layers.into_iter().flatten() {
-        if let Some(connect) = &layer.connect {
-            times.connect = connect.value;
-        }
-        if let Some(request) = &layer.request {
-            times.request = bound(&request.value);
-        }
-        if let Some(idle) = &layer.idle {
-            times.idle = bound(&idle.value);
-        }
+/// The times of a route towards an upstream.
+pub(super) fn timeouts(written: &schema::Timeout) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        connect: written.connect.as_ref().map_or(default.connect, |connect| connect.value),
+        request: written.request.as_ref().map_or(default.request, |request| bound(&request.value)),
+        idle: written.idle.as_ref().map_or(default.idle, |idle| bound(&idle.value)),
     }
-    times
 }
 
 fn bound(setting: &Setting<Duration>) -> Option<Duration> {

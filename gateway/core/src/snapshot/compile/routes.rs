@@ -263,13 +263,8 @@ impl<'d, 'o> Workshop<'d, 'o> {
         let breaker = parts.breaker.as_ref().and_then(|breaker| {
             self.upstreams.breaker(&upstream, &breaker.value, breaker.at, &mut self.report)
         });
-        let defaults = self.document.defaults.as_ref().and_then(|defaults| defaults.timeout.as_ref());
-        let layers = [
-            defaults.map(|timeout| &timeout.value),
-            self.upstreams.timeout(&upstream),
-            layered.timeout_over.as_ref(),
-        ];
-        DestinationDraft { breaker, timeouts: resilience::timeouts(layers), upstream }
+        let timeout = layered.timeout(self.document, self.upstreams.timeout(&upstream));
+        DestinationDraft { breaker, timeouts: resilience::timeouts(&timeout), upstream }
     }
 
     /// Where each fallback goes; `None` for a fixed answer.

@@ -1,0 +1,92 @@
+//! A route's explanation, for people and for programs.
+
+use std::fmt::Write as _;
+
+use portcullis_core::snapshot::{Explained, Explanation, Origin};
+use portcullis_schema::{Sources, Span};
+use serde_json::{Value, json};
+
+/// Widest a column is made for its longest entry; longer ones run over.
+const COLUMN_CHARS_MAX: usize = 48;
+
+/// As a table: key, value, who said so, and where.
+pub(super) fn text(explanation: &Explanation, sources: &Sources) -> String {
+    let rows: Vec<[String; 4]> = explanation.settings.iter().map(|setting| row(setting, sources)).collect();
+    let width = |column: usize| {
+        let widths = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        widths.filter(|width| *width <= COLUMN_CHARS_MAX).max().unwrap_or_default()
+    };
+    let (keys, values, origins) = (width(0), width(1), width(2));
+    let mut text = format!("route {}, {}\n\n", explanation.route, place(explanation.at, sources));
+    for [key, value, origin, place] in &rows {
+        let line = format!("  {key:keys$}  {value:values$}  {origin:origins$}  {place}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push_str("\nGates, in the order in which every request meets them:\n");
+    for (idx, (gate, is_on)) in explanation.gates.iter().enumerate() {
+        let state = if *is_on { "on " } else { "off" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {}. {state}  {}", idx + 1, gate.about());
+    }
+    text
+}
+
+fn row(setting: &Explained, sources: &Sources) -> [String; 4] {
+    let key = match &setting.upstream {
+        Some(upstream) => format!("{} (to {upstream})", setting.key),
+        None => setting.key.clone(),
+    };
+    let origin = match &setting.origin {
+        Origin::Portcullis => "default".to_owned(),
+        Origin::Defaults => "defaults".to_owned(),
+        Origin::Upstream(name) => format!("upstream {name}"),
+        Origin::Policy(name) => format!("policy {name}"),
+        Origin::Route => "route".to_owned(),
+    };
+    [key, setting.value.clone(), origin, setting.at.map(|at| place(at, sources)).unwrap_or_default()]
+}
+
+fn place(at: Span, sources: &Sources) -> String {
+    format!("{}:{}", sources.path(at.file).display(), at.line)
+}
+
+/// The same with every part on its own; a default has no place.
+pub(super) fn json(explanation: &Explanation, sources: &Sources) -> Value {
+    let file = |at: Span| sources.path(at.file).to_string_lossy().into_owned();
+    let settings: Vec<Value> = explanation
+        .settings
+        .iter()
+        .map(|setting| {
+            let (source, name) = match &setting.origin {
+                Origin::Portcullis => ("default", None),
+                Origin::Defaults => ("defaults", None),
+                Origin::Upstream(name) => ("upstream", Some(name)),
+                Origin::Policy(name) => ("policy", Some(name)),
+                Origin::Route => ("route", None),
+            };
+            json!({
+                "key": setting.key,
+                "upstream": setting.upstream,
+                "value": setting.value,
+                "source": source,
+                "name": name,
+                "file": setting.at.map(file),
+                "line": setting.at.map(|at| at.line),
+                "column": setting.at.map(|at| at.column),
+            })
+        })
+        .collect();
+    let gates: Vec<Value> = explanation
+        .gates
+        .iter()
+        .map(|(gate, is_on)| json!({ "gate": gate.as_str(), "on": is_on, "about": gate.about() }))
+        .collect();
+    json!({
+        "route": explanation.route,
+        "file": file(explanation.at),
+        "line": explanation.at.line,
+        "settings": settings,
+        "gates": gates,
+    })
+}
