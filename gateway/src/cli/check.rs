@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portcullis_schema::render;
-use serde_json::json;
+use portcullis_schema::{SourceFile, load, masked_files, render};
+use serde_json::{Value, json};
 
 use super::{ConfigFile, Output, complain, environment, print, refuse, style_of};
 use crate::boot;
@@ -17,6 +17,9 @@ pub(super) struct Check {
     /// The configuration's main file, as a plain argument; wins over --config
     #[arg(value_name = "FILE")]
     file: Option<std::path::PathBuf>,
+    /// Then print the configuration: every file that was read, secrets masked
+    #[arg(long)]
+    print: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -29,23 +32,47 @@ impl Check {
             Ok(candidate) => candidate,
             Err(refusal) => return refuse(&refusal, self.output),
         };
+        let files = if self.print { masked_files(&load(&path, &Disk, &environment())) } else { Vec::new() };
         if self.output.json {
             let warnings: Vec<_> =
                 candidate.warnings.iter().map(|warning| warning.to_json(&candidate.sources)).collect();
-            print(&format!("{:#}\n", json!({ "valid": true, "warnings": warnings })));
-        } else if !self.output.quiet {
+            let mut answer = json!({ "valid": true, "warnings": warnings });
+            if self.print {
+                answer["files"] = files.iter().map(to_json).collect();
+            }
+            print(&format!("{answer:#}\n"));
+            return ExitCode::SUCCESS;
+        }
+        if !self.output.quiet {
             if !candidate.warnings.is_empty() {
                 complain(&render(&candidate.warnings, &candidate.sources, style_of(&std::io::stderr())));
             }
             let snapshot = &candidate.snapshot;
-            print(&format!(
+            let verdict = format!(
                 "{}: ok: {} routes, {} upstreams, {} listeners\n",
                 path.display(),
                 snapshot.router.iter().len(),
                 snapshot.upstreams.len(),
                 snapshot.listeners.len()
-            ));
+            );
+            if self.print {
+                // The verdict goes elsewhere, so that standard output is the configuration and nothing else.
+                complain(&verdict);
+            } else {
+                print(&verdict);
+            }
         }
+        print(&files.iter().map(to_text).collect::<String>());
         ExitCode::SUCCESS
     }
+}
+
+/// A file under a line that names it.
+fn to_text(file: &SourceFile) -> String {
+    let end = if file.text.ends_with('\n') { "" } else { "\n" };
+    format!("# file {}\n{}{end}", file.path.display(), file.text)
+}
+
+fn to_json(file: &SourceFile) -> Value {
+    json!({ "path": file.path.to_string_lossy(), "text": &*file.text })
 }

@@ -10,6 +10,7 @@ mod matches;
 mod pages;
 mod run;
 mod schema;
+mod short;
 mod test;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub(crate) const EXIT_TESTS: u8 = 3;
     after_help = "Start with:\n  portcullis demo                      see everything working, on this machine\n  \
                   portcullis check -c gateway.yaml     find every mistake before it is served\n  \
                   portcullis run -c gateway.yaml --watch\n\n\
+                  -t and -T are short for check and check --print: portcullis -t -c gateway.yaml\n\n\
                   Exit codes: 0 ok, 1 failed at run time, 2 usage or invalid configuration, 3 route tests failed."
 )]
 pub struct Cli {
@@ -56,7 +58,7 @@ enum Verb {
     Match(matches::Match),
     /// Say how a route comes by its settings, or what an error code means
     Explain(explain::Explain),
-    /// Print the JSON Schema of the configuration, for editors
+    /// Print the JSON Schema of the configuration, for editors, or its keys as a page
     Schema(schema::Schema),
     /// Start registry, services and gateway on this machine and show everything working
     Demo(demo::Demo),
@@ -92,6 +94,12 @@ pub(crate) struct Output {
 }
 
 impl Cli {
+    /// Reads the command line; on wrong usage says so and ends the process.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::parse_from(short::spelled_out(std::env::args_os().collect()))
+    }
+
     /// Does what was asked.
     #[must_use]
     pub fn run(self) -> ExitCode {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use portcullis_schema::parse_duration;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigFile, Output, complain, environment, refuse};
+use super::{ConfigFile, Output, complain, environment, print, refuse};
 use crate::boot::{self, BootError, Options};
 use crate::proxy::Reveal;
 
@@ -16,6 +17,8 @@ use crate::proxy::Reveal;
 /// than the access log, and its start and stop are told by ours.
 const LOGGED: &str =
     "info,h2=error,pingora_core=warn,pingora_proxy=error,pingora_server=warn,pingora_core::server=error";
+/// What is logged with `--quiet`.
+const LOGGED_QUIETLY: &str = "error";
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -36,12 +39,19 @@ pub(super) struct Run {
     /// For debugging: say in every reply which route, upstream and attempts it came by
     #[arg(long)]
     reveal: bool,
+    /// If it does not start, print why as JSON to standard output; the log is JSON in any case
+    #[arg(long)]
+    json: bool,
+    /// Log errors only, unless RUST_LOG says otherwise
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 impl Run {
     pub(super) fn run(self) -> ExitCode {
         let env = environment();
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+        let logged = if self.quiet { LOGGED_QUIETLY } else { LOGGED };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(logged));
         tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
@@ -60,7 +70,19 @@ impl Run {
         };
         match boot::run(options) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(BootError::Config(refusal)) => refuse(&refusal, Output { json: false, quiet: false }),
+            Err(BootError::Config(refusal)) => {
+                refuse(&refusal, Output { json: self.json, quiet: self.quiet })
+            }
+            Err(error) if self.json => {
+                let problem = json!({
+                    "type": "about:blank",
+                    "title": "the gateway did not start",
+                    "code": "not_started",
+                    "detail": error.to_string(),
+                });
+                print(&format!("{problem:#}\n"));
+                ExitCode::FAILURE
+            }
             Err(error) => {
                 complain(&format!("portcullis: {error}\n"));
                 ExitCode::FAILURE

@@ -15,6 +15,9 @@ use crate::reload::{Disk, Refusal};
 pub(super) struct Test {
     #[command(flatten)]
     config: ConfigFile,
+    /// The configuration's main file, as a plain argument; wins over --config
+    #[arg(value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
     /// Only tests of routes whose name contains this
     #[arg(short = 'f', long, value_name = "NAME")]
     filter: Option<String>,
@@ -24,7 +27,8 @@ pub(super) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> ExitCode {
-        let loaded = load(&self.config.path, &Disk, &environment());
+        let path = self.file.as_ref().unwrap_or(&self.config.path);
+        let loaded = load(path, &Disk, &environment());
         let catalog = super::catalog();
         let compiled = compile(&loaded, &catalog, &Carried::nothing(LimitSeed([0; 2])));
         let Some(snapshot) = compiled.snapshot else {

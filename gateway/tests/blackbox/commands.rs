@@ -136,3 +136,57 @@ fn explain_says_what_was_probably_meant() {
         nowhere.err
     );
 }
+
+#[test]
+fn t_checks_and_capital_t_prints_what_was_read_without_secrets() {
+    let folder = folder(SHOP);
+    std::fs::write(
+        folder.path().join("other.yaml"),
+        "version: 1\nroutes: { a: { path: a, to: consul://a } }\n",
+    )
+    .unwrap();
+    let done = portcullis(folder.path(), &["-t"]);
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (Some(0), "gateway.yaml: ok: 1 routes, 1 upstreams, 1 listeners\n")
+    );
+    for wrong in [["-t", "-c", "other.yaml"], ["-c", "other.yaml", "-t"]] {
+        assert_eq!(portcullis(folder.path(), &wrong).code, Some(2), "{wrong:?}");
+    }
+    let printed = portcullis(folder.path(), &["-T"]);
+    assert_eq!(printed.code, Some(0));
+    assert!(printed.out.starts_with("# file gateway.yaml\nversion: 1\n"), "{}", printed.out);
+    assert!(printed.err.contains("gateway.yaml: ok"), "{}", printed.err);
+    assert!(!printed.out.contains("s3cret") && printed.out.contains("token: **********"), "{}", printed.out);
+    assert!(printed.out.contains("${SHOP_TOKEN}"), "{}", printed.out);
+    let quiet = portcullis(folder.path(), &["-Tq"]);
+    assert_eq!((quiet.code, quiet.out, quiet.err), (Some(0), printed.out, String::new()));
+    let json = portcullis(folder.path(), &["check", "--print", "--json"]).json();
+    assert_eq!(json["files"][0]["path"], "gateway.yaml");
+}
+
+#[test]
+fn run_says_why_it_does_not_start_as_json_and_test_takes_a_file() {
+    let folder = folder("version: 1\nroutes: { a: { path: /a, to: nobody } }\n");
+    let refused = portcullis(folder.path(), &["run", "--json", "--state-dir", "state"]);
+    assert_eq!(refused.code, Some(2));
+    assert_eq!(refused.json()["errors"][0]["code"], "E0412");
+    std::fs::write(folder.path().join("good.yaml"), SHOP).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let stopped =
+        portcullis(folder.path(), &["run", "-c", "good.yaml", "-q", "--json", "--state-dir", "file/state"]);
+    assert_eq!(stopped.code, Some(1));
+    assert_eq!(stopped.json()["code"], "not_started");
+    assert!(!stopped.err.contains("s3cret"), "{}", stopped.err);
+    let tested = portcullis(folder.path(), &["test", "good.yaml"]);
+    assert_eq!((tested.code, tested.out.as_str()), (Some(0), "0 passed, 0 failed\n"));
+}
+
+#[test]
+fn schema_is_json_for_editors_and_a_page_for_people() {
+    let folder = folder("");
+    assert!(portcullis(folder.path(), &["schema", "--json"]).json()["$defs"]["Route"].is_object());
+    let page = portcullis(folder.path(), &["schema", "--markdown"]).out;
+    assert!(page.contains("\n## Route\n") && page.contains("| `path` (required) |"), "{page}");
+    assert_eq!(portcullis(folder.path(), &["schema", "--json", "--markdown"]).code, Some(2));
+}
