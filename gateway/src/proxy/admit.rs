@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
-use portcullis_core::auth::{AuthRefusal, Identity, JwtGate};
+use portcullis_core::auth::{AuthRefusal, Credential, Identity, JwtGate};
 use portcullis_core::chain::{ChainFlow, ChainReport, Hook};
 use portcullis_core::limit::{Limit, LimitBy, LimitDecision, LimitKey};
 use portcullis_core::outcome::Rejection;
@@ -158,12 +158,12 @@ async fn identify(
     let mut identity = None;
     if let Some(gate) = &route.api_key {
         let checked = gate.check(headers);
-        count("api_key", checked.as_ref().err(), gateway);
+        gateway.metrics.authenticated(Credential::ApiKey, checked.as_ref().err().map(AuthRefusal::reason));
         identity = Some(checked.map_err(|refusal| Rejection::from(&refusal))?);
     }
     if let Some(gate) = &route.jwt {
         let checked = token(gate, headers, gateway).await;
-        count("jwt", checked.as_ref().err(), gateway);
+        gateway.metrics.authenticated(Credential::Jwt, checked.as_ref().err().map(AuthRefusal::reason));
         identity = Some(checked.map_err(|refusal| Rejection::from(&refusal))?);
     }
     Ok(identity)
@@ -174,10 +174,6 @@ async fn token(gate: &JwtGate, headers: &HeaderMap, gateway: &Gateway) -> Result
     let checked = gate.check(headers, clock::wall());
     let Err(AuthRefusal::UnknownKid | AuthRefusal::KeysUnavailable) = checked else { return checked };
     if gateway.jwks.refresh(gate.keys()).await { gate.check(headers, clock::wall()) } else { checked }
-}
-
-fn count(policy: &'static str, refusal: Option<&AuthRefusal>, gateway: &Gateway) {
-    gateway.metrics.authenticated(policy, refusal.is_none(), refusal.map_or("", AuthRefusal::reason));
 }
 
 /// A body that announces itself as too long is refused before an upstream hears of it; one that

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Method, Version};
+use portcullis_core::auth::Credential;
 use portcullis_core::retry::Licence;
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use smallvec::SmallVec;
 
+use super::histogram::DurationHistogram;
 use super::metrics::Metrics;
 
 /// Children a route or an upstream keeps handles of. Beyond it a child is looked up by its labels.
@@ -20,10 +22,10 @@ const HANDLES_MAX: usize = 64;
 
 /// Histograms by a small integer key. Reading is lock-free; a new key copies the list once.
 #[derive(Debug, Default)]
-struct Handles(ArcSwap<SmallVec<[(u32, Histogram); 4]>>, Mutex<()>);
+struct Handles(ArcSwap<SmallVec<[(u32, DurationHistogram); 4]>>, Mutex<()>);
 
 impl Handles {
-    fn observe(&self, key: u32, value: f64, make: impl FnOnce() -> Histogram) {
+    fn observe(&self, key: u32, value: Duration, make: impl FnOnce() -> DurationHistogram) {
         if let Some((_, histogram)) = self.0.load().iter().find(|(known, _)| *known == key) {
             histogram.observe(value);
             return;
@@ -46,7 +48,7 @@ pub struct RouteInstruments {
     metrics: Arc<Metrics>,
     route: Arc<str>,
     durations: Handles,
-    overhead: Histogram,
+    overhead: DurationHistogram,
     active: IntGauge,
     retries: [IntCounter; 3],
 }
@@ -85,7 +87,7 @@ impl RouteInstruments {
         let method = method_label(method);
         let version = version_label(version);
         let key = u32::from(status) << 16 | u32::from(method.0) << 8 | u32::from(version.0);
-        self.durations.observe(key, total.as_secs_f64(), || {
+        self.durations.observe(key, total, || {
             self.metrics.request_duration.with_label_values(&[
                 &*self.route,
                 method.1,
@@ -93,7 +95,7 @@ impl RouteInstruments {
                 version.1,
             ])
         });
-        self.overhead.observe(total.saturating_sub(upstream).as_secs_f64());
+        self.overhead.observe(total.saturating_sub(upstream));
     }
 
     /// Counts a retry by the licence that allowed it.
@@ -145,7 +147,7 @@ impl UpstreamInstruments {
 
     /// Records an attempt that was answered with a status.
     pub fn answered(&self, status: u16, took: Duration) {
-        self.attempts.observe(u32::from(status) << 8, took.as_secs_f64(), || {
+        self.attempts.observe(u32::from(status) << 8, took, || {
             self.metrics.attempt_duration.with_label_values(&[&*self.upstream, &status.to_string(), ""])
         });
     }
@@ -153,7 +155,7 @@ impl UpstreamInstruments {
     /// Records an attempt that broke; `kind` comes from a closed set.
     pub fn broke(&self, kind: &'static str, took: Duration) {
         let child = self.metrics.attempt_duration.with_label_values(&[&*self.upstream, "", kind]);
-        child.observe(took.as_secs_f64());
+        child.observe(took);
     }
 
     /// Counts a retry that the budget refused.
@@ -162,12 +164,38 @@ impl UpstreamInstruments {
     }
 }
 
-/// Decisions of the gates: rare enough to look labels up, kept here so that names stay in one place.
+/// Credentials that were accepted: the everyday outcome of a gate, so it has handles.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    jwt: IntCounter,
+    api_key: IntCounter,
+}
+
+impl Accepted {
+    pub(super) fn new(auth: &IntCounterVec) -> Self {
+        let of = |credential| auth.with_label_values(&[credential_label(credential), "allowed", ""]);
+        Self { jwt: of(Credential::Jwt), api_key: of(Credential::ApiKey) }
+    }
+}
+
+const fn credential_label(credential: Credential) -> &'static str {
+    match credential {
+        Credential::Jwt => "jwt",
+        Credential::ApiKey => "api_key",
+    }
+}
+
+/// Decisions of the gates. What is refused is rare enough to look labels up.
 impl Metrics {
-    /// Counts an authentication decision; `reason` comes from a closed set.
-    pub fn authenticated(&self, policy: &'static str, allowed: bool, reason: &'static str) {
-        let result = if allowed { "allowed" } else { "refused" };
-        self.auth.with_label_values(&[policy, result, reason]).inc();
+    /// Counts an authentication decision; the reason of a refusal comes from a closed set.
+    pub fn authenticated(&self, credential: Credential, refused: Option<&'static str>) {
+        match (refused, credential) {
+            (None, Credential::Jwt) => self.accepted.jwt.inc(),
+            (None, Credential::ApiKey) => self.accepted.api_key.inc(),
+            (Some(reason), _) => {
+                self.auth.with_label_values(&[credential_label(credential), "refused", reason]).inc();
+            }
+        }
     }
 
     /// Counts a request over a limit.

@@ -3,22 +3,24 @@
 //! Hot-path code never looks a label up: it holds the handles of `instruments`, which are made
 //! here. What can be read at scrape time (breakers, endpoints, ages) is read then, not counted.
 
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::proto::MetricType;
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::histogram::{DurationHistogramBuilder, DurationHistogramVec};
+use super::instruments::Accepted;
 use super::names::{self, Family};
 
 /// Every family the gateway exposes, and the registry that serves them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pub(super) request_duration: HistogramVec,
-    pub(super) overhead: HistogramVec,
+    pub(super) request_duration: DurationHistogramVec,
+    pub(super) overhead: DurationHistogramVec,
     pub(super) active: IntGaugeVec,
-    pub(super) attempt_duration: HistogramVec,
+    pub(super) attempt_duration: DurationHistogramVec,
     pub(super) retries: IntCounterVec,
     pub(super) auth: IntCounterVec,
+    pub(super) accepted: Accepted,
     pub(super) fallbacks: IntCounterVec,
     pub(super) rate_limited: IntCounterVec,
     pub(super) plugin_errors: IntCounterVec,
@@ -57,13 +59,15 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let families = Families { registry: Registry::new() };
         families.process()?;
+        let auth = families.counters(&names::AUTH)?;
         let metrics = Self {
             request_duration: families.histogram(&names::REQUEST_DURATION)?,
             overhead: families.histogram(&names::OVERHEAD)?,
             active: families.gauges(&names::ACTIVE_REQUESTS)?,
             attempt_duration: families.histogram(&names::ATTEMPT_DURATION)?,
             retries: families.counters(&names::RETRIES)?,
-            auth: families.counters(&names::AUTH)?,
+            accepted: Accepted::new(&auth),
+            auth,
             fallbacks: families.counters(&names::FALLBACK)?,
             rate_limited: families.counters(&names::RATE_LIMITED)?,
             plugin_errors: families.counters(&names::PLUGIN_ERRORS)?,
@@ -126,9 +130,10 @@ impl Families {
         Ok(family)
     }
 
-    fn histogram(&self, family: &Family) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(family.name, family.help).buckets(names::DURATION_BUCKETS.to_vec());
-        self.register(HistogramVec::new(options, family.labels)?)
+    fn histogram(&self, family: &Family) -> Result<DurationHistogramVec, prometheus::Error> {
+        let labels = family.labels.iter().map(|label| (*label).to_owned()).collect();
+        let options = Opts::new(family.name, family.help).variable_labels(labels);
+        self.register(DurationHistogramVec::create(MetricType::HISTOGRAM, DurationHistogramBuilder, options)?)
     }
 
     fn counters(&self, family: &Family) -> Result<IntCounterVec, prometheus::Error> {

@@ -4,6 +4,7 @@
 //! one line to a bounded buffer; writing and scraping happen elsewhere.
 
 pub mod access_log;
+pub mod histogram;
 pub mod instruments;
 pub mod metrics;
 pub mod names;
