@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_core::head::Version;
-use portcullis_core::headers::forwarded::{Arrival, ForwardedField, client_address, write};
+use portcullis_core::headers::forwarded::{Arrival, Ends, ForwardedField, client_address, write};
 use portcullis_core::headers::request_id::RequestId;
 use portcullis_core::headers::trace_context::{Sampling, TraceContext};
 use portcullis_core::headers::via::Via;
@@ -73,9 +73,10 @@ fn an_ipv4_address_in_ipv6_clothes_is_ipv4() {
     assert_eq!(TrustedProxies::default().trust("127.0.0.1".parse().unwrap()), Trust::Untrusted);
 }
 
-fn arrival(peer: &str, trust: Trust) -> Arrival<'static> {
-    let peer = peer.parse().unwrap();
-    Arrival { peer, trust, scheme: Scheme::Https, host: "shop.example:8443", port: 8443 }
+fn tell(head: &mut HeaderMap, peer: &str, trust: Trust, field: ForwardedField) {
+    let ends = Ends::new(peer.parse().unwrap(), 8443);
+    let host = HeaderValue::from_static("shop.example:8443");
+    write(head, &Arrival { ends: &ends, trust, scheme: Scheme::Https, host: Some(&host) }, field);
 }
 
 fn values(head: &HeaderMap, name: &str) -> Vec<String> {
@@ -91,7 +92,7 @@ fn from_a_stranger_the_fields_are_set() {
         ("x-forwarded-host", "evil"),
         ("x-forwarded-port", "1"),
     ]);
-    write(&mut head, &arrival("192.0.2.9", Trust::Untrusted), ForwardedField::Written);
+    tell(&mut head, "192.0.2.9", Trust::Untrusted, ForwardedField::Written);
     assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.9"]);
     assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
     assert_eq!(values(&head, "x-forwarded-host"), ["shop.example:8443"]);
@@ -109,7 +110,7 @@ fn a_hop_that_cannot_be_read_is_not_left_out_for_the_next_proxy() {
         let mut head = HeaderMap::new();
         head.append("x-forwarded-for", HeaderValue::from_bytes(chain).unwrap());
         let seen = client_address(&head, "10.0.0.1".parse().unwrap(), &proxies());
-        write(&mut head, &arrival("10.0.0.1", Trust::Trusted), ForwardedField::Omitted);
+        tell(&mut head, "10.0.0.1", Trust::Trusted, ForwardedField::Omitted);
         assert_eq!(values(&head, "x-forwarded-for"), [expected]);
         assert_eq!(client_address(&head, "10.0.0.2".parse().unwrap(), &proxies()), seen);
     }
@@ -125,7 +126,7 @@ fn from_a_trusted_proxy_the_fields_are_continued() {
         ("x-forwarded-port", "80"),
         ("forwarded", "for=192.0.2.9"),
     ]);
-    write(&mut head, &arrival("fd00::1", Trust::Trusted), ForwardedField::Written);
+    tell(&mut head, "fd00::1", Trust::Trusted, ForwardedField::Written);
     assert_eq!(values(&head, "x-forwarded-for"), ["1.1.1.1, 192.0.2.9, fd00::1"]);
     assert_eq!(values(&head, "x-forwarded-proto"), ["http"]);
     assert_eq!(values(&head, "x-forwarded-host"), ["outer.example"]);
@@ -144,7 +145,7 @@ fn a_trusted_proxy_that_makes_no_sense_is_corrected() {
         ("x-forwarded-port", "0"),
         ("x-forwarded-port", "80"),
     ]);
-    write(&mut head, &arrival("10.0.0.1", Trust::Trusted), ForwardedField::Omitted);
+    tell(&mut head, "10.0.0.1", Trust::Trusted, ForwardedField::Omitted);
     assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
     assert_eq!(values(&head, "x-forwarded-host"), ["shop.example:8443"]);
     assert_eq!(values(&head, "x-forwarded-port"), ["8443"]);

@@ -2,11 +2,15 @@
 //!
 //! Decides when a connection ends for the listener's reasons; never looks at requests.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::{Digest, Stream};
+use portcullis_core::headers::forwarded::Ends;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -26,12 +30,12 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// The peer of the TCP connection.
     pub client: SocketAddr,
-    /// The port the listener is bound to: the one the system chose if 0 was asked for.
-    pub port: u16,
     /// Whether the connection is TLS.
     pub tls: bool,
     /// The server name of the TLS handshake (SNI), in lower case; `None` without TLS or without SNI.
     pub server_name: Option<Arc<str>>,
+    /// What upstreams are told about it.
+    pub ends: Ends,
 }
 
 /// The connection a request came on, from `session.digest()`; `None` on a stream that no listener of ours made.
@@ -39,7 +43,7 @@ pub struct ConnectionInfo {
 /// It travels as the proxy digest's user data: of Pingora's digests only that one is open to others on every
 /// transport and reaches HTTP/1 and HTTP/2 sessions alike (`SslDigest::extension` can be set by Pingora only).
 #[must_use]
-pub fn connection_info(digest: &Digest) -> Option<&ConnectionInfo> {
+pub fn connection_info(digest: &Digest) -> Option<&Arc<ConnectionInfo>> {
     digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }
 
@@ -47,6 +51,7 @@ pub fn connection_info(digest: &Digest) -> Option<&ConnectionInfo> {
 pub(super) struct Arrival {
     pub(super) tcp: TcpStream,
     pub(super) client: SocketAddr,
+    /// The port the listener is bound to: the one the system chose if 0 was asked for.
     pub(super) port: u16,
     pub(super) live: Arc<Live>,
     pub(super) drain: watch::Receiver<bool>,
@@ -61,13 +66,13 @@ where
 {
     let Arrival { tcp, client, port, live, drain, sink, seat } = arrival;
     let Some(transport) = secure(tcp, client, &live, sink.as_ref()).await else { return };
-    let info = ConnectionInfo {
+    let info = Arc::new(ConnectionInfo {
         listener: live.name.clone(),
         client,
-        port,
         tls: live.tls.is_some(),
         server_name: transport.server_name(),
-    };
+        ends: Ends::new(client.ip(), port),
+    });
     let draining = Drain::default();
     let (guarded, aftercare) = GuardedIo::new(transport, info, &live.limits, sink, draining.clone());
     drive(app, Box::new(guarded), drain, &draining).await;
@@ -126,11 +131,35 @@ where
         }
     };
     tokio::pin!(serving);
-    let mut told = drain.clone();
-    tokio::select! {
-        biased;
-        () = &mut serving => return,
-        () = turned(&mut told) => draining.begin(),
+    if done_before_drain(serving.as_mut(), &drain).await {
+        return;
     }
+    draining.begin();
     serving.await;
+}
+
+/// Polls `serving` until it is done (true) or the drain has begun (false).
+///
+/// What waits for the drain is registered once and not, as `select!` would, with each of the many polls of a request.
+async fn done_before_drain(
+    mut serving: Pin<&mut impl Future<Output = ()>>,
+    drain: &watch::Receiver<bool>,
+) -> bool {
+    let mut told = drain.clone();
+    // Unconstrained: a poll that the scheduler's budget puts off would not have registered anything.
+    let turned = tokio::task::unconstrained(turned(&mut told));
+    tokio::pin!(turned);
+    let mut registered: Option<Waker> = None;
+    poll_fn(|cx| {
+        if serving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        let is_registered = registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_registered && !drain.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        registered = Some(cx.waker().clone());
+        turned.as_mut().poll(cx).map(|()| false)
+    })
+    .await
 }

@@ -3,29 +3,28 @@
 //! HTTP/1 heads were already scanned byte by byte by the listener's guard; HTTP/2 heads are checked
 //! here, by the same rules. After this step nothing the client sent about itself is left in the head.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version as HttpVersion;
 use http::header::{CONNECTION, COOKIE, HOST, UPGRADE};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use portcullis_core::head::{Authority, Version, http2, normalize};
-use portcullis_core::headers::forwarded::client_address;
+use portcullis_core::headers::TrustedProxies;
+use portcullis_core::headers::forwarded::{Ends, client_address};
 use portcullis_core::headers::hop_by_hop::strip_request;
 use portcullis_core::headers::identity::remove_spoofable;
 use portcullis_core::headers::request_id::RequestId;
 use portcullis_core::headers::trace_context::{Sampling, TraceContext};
-use portcullis_core::headers::{HeadEdit, TrustedProxies};
 use portcullis_core::outcome::Rejection;
 use portcullis_core::snapshot::{Listener, ListenerLimits};
 use portcullis_plugin_sdk::Scheme;
 
-use super::Gateway;
 use super::exchange::{Arrival, Exchange, Stage};
-use super::fields::RequestFields;
+use super::{Gateway, fields};
 use crate::listener::{ConnectionInfo, connection_info};
 use crate::{clock, entropy};
 
@@ -35,8 +34,8 @@ const BODY_READ_WAIT: Duration = Duration::from_secs(30);
 const WRITE_WAIT: Duration = Duration::from_secs(60);
 /// Slowest client that is still served, in bytes a second.
 const SEND_RATE_MIN: usize = 512;
-/// How much longer than the guard Pingora would keep an idle connection, in seconds.
-const KEEPALIVE_SLACK_SECONDS: u64 = 15;
+/// Pingora's word for a connection that it keeps until somebody else ends it.
+const KEEPALIVE_UNBOUNDED: u64 = 0;
 /// Longest time spent reading a body nobody wants, so that the connection can be reused.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
@@ -49,40 +48,41 @@ pub(super) fn accept(
     let connection = connection(session);
     let snapshot = &exchange.live.snapshot;
     let listener = snapshot.listeners.get(&connection.listener).map(Arc::as_ref);
-    bound(session, listener.map(|listener| listener.limits).unwrap_or_default());
-    let arrival = read(session, &connection, listener, gateway)?;
+    bound(session);
+    let arrival = read(session, connection, listener, gateway)?;
     if let Some(id) = RequestId::received(&session.req_header().headers, arrival.trust) {
         exchange.id = id;
     }
-    let mut fields = RequestFields(session.req_header_mut());
-    // Pingora would answer a nominated `Host` with a 5xx of its own; here such a nomination is just dropped.
-    strip_request(&mut fields, arrival.onward(), &snapshot.identity_names);
-    remove_spoofable(&mut fields, arrival.trust, &snapshot.identity_names);
-    if arrival.version == Version::Http2 {
-        join_cookies(&mut fields);
-    }
+    fields::edit(session.req_header_mut(), |head| {
+        // Pingora would answer a nominated `Host` with a 5xx of its own; here such a nomination is just dropped.
+        strip_request(&mut head.headers, arrival.onward(), &snapshot.identity_names);
+        remove_spoofable(&mut head.headers, arrival.trust, &snapshot.identity_names);
+        if arrival.version == Version::Http2 {
+            join_cookies(&mut head.headers);
+        }
+    });
     exchange.stage = Stage::Accepted(arrival);
     Ok(())
 }
 
 /// HTTP/2 clients may send a cookie in crumbs; whatever is not HTTP/2 must get it whole (RFC 9113 §8.2.3).
-fn join_cookies(fields: &mut RequestFields<'_>) {
-    let crumbs: Vec<&[u8]> = fields.fields().get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(fields: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if crumbs.len() < 2 {
         return;
     }
     if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        HeadEdit::set(fields, COOKIE, whole);
+        fields.insert(COOKIE, whole);
     }
 }
 
 /// Sets every bound that Pingora leaves open on a session.
-fn bound(session: &mut Session, limits: ListenerLimits) {
+fn bound(session: &mut Session) {
     let session: &mut ServerSession = session;
-    // Only where the client wants the connection kept: the guard ends it when it idles too long, so
-    // this bound is the looser one.
+    // Only where the client wants the connection kept. How long it may idle is the guard's to say: Pingora's
+    // own bound would arm and drop a timer for every request.
     if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(limits.idle.as_secs().saturating_add(KEEPALIVE_SLACK_SECONDS)));
+        session.set_keepalive(Some(KEEPALIVE_UNBOUNDED));
     }
     session.set_read_timeout(Some(BODY_READ_WAIT));
     session.set_write_timeout(Some(WRITE_WAIT));
@@ -91,26 +91,29 @@ fn bound(session: &mut Session, limits: ListenerLimits) {
 }
 
 /// The connection, as the listener described it; a stream no listener made is nobody's.
-fn connection(session: &Session) -> ConnectionInfo {
+fn connection(session: &Session) -> Arc<ConnectionInfo> {
     let described = session.digest().and_then(connection_info).cloned();
-    described.unwrap_or_else(|| ConnectionInfo {
-        listener: Arc::from(""),
-        client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-        port: 0,
-        tls: false,
-        server_name: None,
+    described.unwrap_or_else(|| {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Arc::new(ConnectionInfo {
+            listener: Arc::from(""),
+            client: nowhere,
+            tls: false,
+            server_name: None,
+            ends: Ends::new(nowhere.ip(), 0),
+        })
     })
 }
 
 fn read(
     session: &mut Session,
-    connection: &ConnectionInfo,
+    connection: Arc<ConnectionInfo>,
     listener: Option<&Listener>,
     gateway: &Gateway,
 ) -> Result<Arrival, Rejection> {
     let fields_max =
         listener.map_or(ListenerLimits::default().fields_max, |listener| listener.limits.fields_max);
-    let (version, is_grpc) = check(session, connection, fields_max)?;
+    let (version, is_grpc) = check(session, &connection, fields_max)?;
     let is_upgrade = version == Version::Http11 && asks_for_websocket(session.req_header());
     let nobody = TrustedProxies::default();
     let trusted = listener.map_or(&nobody, |listener| &listener.trusted_proxies);
@@ -120,16 +123,14 @@ fn read(
         return Err(Rejection::Misdirected);
     }
     gateway.via.check(&head.headers)?;
-    let peer = connection.client;
-    let trust = trusted.trust(peer.ip());
+    let peer = connection.ends.peer();
+    let trust = trusted.trust(peer);
     let trace_bits = (u128::from(entropy::number()) << 64) | u128::from(entropy::number());
     Ok(Arrival {
-        listener: connection.listener.clone(),
-        port: connection.port,
-        peer,
-        client: client_address(&head.headers, peer.ip(), trusted),
+        client: client_address(&head.headers, peer, trusted),
         trust,
         scheme: if connection.tls { Scheme::Https } else { Scheme::Http },
+        connection,
         host,
         path: path(head)?,
         trace: TraceContext::receive(&head.headers, trace_bits, entropy::number(), Sampling::Skipped),

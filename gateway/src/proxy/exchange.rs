@@ -25,6 +25,7 @@ use portcullis_plugin_sdk::{Reply, RequestFacts, Scheme, Vars};
 use smallvec::SmallVec;
 
 use crate::clock;
+use crate::listener::ConnectionInfo;
 use crate::live::Live;
 use crate::telemetry::instruments::ActiveRequest;
 
@@ -60,10 +61,8 @@ pub(super) enum Stage {
 /// What the head and the connection say.
 #[derive(Debug)]
 pub(super) struct Arrival {
-    pub(super) listener: Arc<str>,
-    pub(super) port: u16,
-    /// The connection's other end.
-    pub(super) peer: SocketAddr,
+    /// The connection it came on.
+    pub(super) connection: Arc<ConnectionInfo>,
     /// The client, after trusted proxies were taken into account.
     pub(super) client: IpAddr,
     pub(super) trust: Trust,

@@ -1,13 +1,27 @@
 //! Pingora's heads, as the decisions and the plugins edit them.
 //!
-//! Pingora keeps the spelling of field names beside the map, so every change goes through its own
-//! operations; these are the only places that know.
+//! Pingora keeps the spelling of field names in a second map, so every change goes through its own
+//! operations; these are the only places that know. A request gives that map up on arrival.
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 use portcullis_core::headers::HeadEdit;
 use portcullis_core::snapshot::HeaderEdits;
 use portcullis_plugin_sdk::HeaderStore;
+
+/// Edits a request's head in its plain form, without the spelling of its names.
+///
+/// A name has no case (RFC 9110 §5.1) and HTTP/2 has lower case only; keeping the client's spelling would make
+/// each change two, on two maps that grow. Pingora writes the best known names as they are usually written.
+/// The target is the URI's from here on: an absolute-form target goes on in origin-form (RFC 9112 §3.2.1).
+pub(super) fn edit<T>(head: &mut RequestHeader, change: impl FnOnce(&mut Parts) -> T) -> T {
+    let (nothing, ()) = http::Request::new(()).into_parts();
+    let mut parts = Parts::from(std::mem::replace(head, RequestHeader::from(nothing)));
+    let outcome = change(&mut parts);
+    *head = RequestHeader::from(parts);
+    outcome
+}
 
 /// A request head to edit.
 pub(super) struct RequestFields<'a>(pub(super) &'a mut RequestHeader);

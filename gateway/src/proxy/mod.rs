@@ -89,20 +89,21 @@ pub struct Proxy(pub Arc<Gateway>);
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    /// Boxed: Pingora's future of a request holds it, and is moved as a whole.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(fresh_id(), self.0.live.load_full(), clock::now())
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::new(Exchange::new(fresh_id(), self.0.live.load_full(), clock::now()))
     }
 
     /// None: Pingora's default would compress, which no route has asked for.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<()> {
         accept::accept(session, exchange, &self.0).map_err(|rejection| refuse(exchange, rejection))
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<bool> {
         let stopped = match route::route(session.req_header(), exchange) {
             Ok(()) => admit::admit(session.req_header_mut(), exchange, &self.0).await.err(),
             Err(rejection) => Some(Stopped::Rejected(rejection)),
@@ -113,7 +114,11 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Box<HttpPeer>> {
         balance::balance(session, exchange).await
     }
 
@@ -121,7 +126,7 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         head: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         forward::forward(head, exchange, &self.0)
     }
@@ -131,7 +136,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         exchange
             .count_body(body.as_ref().map_or(0, Bytes::len))
@@ -142,7 +147,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         respond::judge(session, head, exchange)
     }
@@ -151,7 +156,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         respond::respond(session, head, exchange, &self.0)
     }
@@ -160,7 +165,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         error: Box<Error>,
     ) -> Box<Error> {
         recover::after_connect(session, exchange, error)
@@ -171,7 +176,7 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         client_reused: bool,
     ) -> Box<Error> {
         recover::after_exchange(session, exchange, error, client_reused)
@@ -181,22 +186,28 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
         give_up(session, error, exchange, &self.0).await
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         record::record(session, error, exchange, &self.0);
     }
 
     /// The access log says it better.
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
         true
     }
 
     /// As above: each attempt is in the line of its request.
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Box<Exchange>,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 }

@@ -116,7 +116,7 @@ impl Line<'_> {
     fn arrival(&mut self, arrival: &Arrival) {
         self.key("trace_id");
         let _ = write!(self.out, "\"{:032x}\"", arrival.trace.trace_id);
-        self.text("listener", &arrival.listener);
+        self.text("listener", &arrival.connection.listener);
         self.key("client");
         let _ = write!(self.out, "\"{}\"", arrival.client);
         self.text("host", &arrival.host);

@@ -15,7 +15,7 @@ pub(super) fn route(head: &RequestHeader, exchange: &mut Exchange) -> Result<(),
         return Err(Rejection::NoRoute);
     };
     let ask = RouteAsk {
-        listener: Some(&arrival.listener),
+        listener: Some(&arrival.connection.listener),
         host: &arrival.host,
         path: &arrival.path,
         method: &head.method,

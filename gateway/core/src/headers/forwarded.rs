@@ -22,19 +22,43 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 /// `X-Forwarded-Port`.
 pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
+/// The two ends of a client's connection as upstreams are told: written once a connection, not once a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    peer: IpAddr,
+    peer_text: HeaderValue,
+    port_text: HeaderValue,
+}
+
+impl Ends {
+    /// A connection from `peer` to our `port`.
+    #[must_use]
+    pub fn new(peer: IpAddr, port: u16) -> Self {
+        let peer = peer.to_canonical();
+        // An address holds nothing that a field may not.
+        let peer_text = HeaderValue::try_from(peer.to_string());
+        let peer_text = peer_text.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { peer, peer_text, port_text: HeaderValue::from(port) }
+    }
+
+    /// The address at the other end; an IPv4-mapped IPv6 address is the IPv4 address.
+    #[must_use]
+    pub const fn peer(&self) -> IpAddr {
+        self.peer
+    }
+}
+
 /// How a request reached this gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
-    /// The address at the other end of the connection.
-    pub peer: IpAddr,
-    /// Whether that address is a trusted proxy.
+    /// The connection it came on.
+    pub ends: &'a Ends,
+    /// Whether its other end is a trusted proxy.
     pub trust: Trust,
     /// How it is connected.
     pub scheme: Scheme,
     /// `Host` or `:authority` as sent, with its port if it has one.
-    pub host: &'a str,
-    /// The listener's port.
-    pub port: u16,
+    pub host: Option<&'a HeaderValue>,
 }
 
 /// Whether `Forwarded` (RFC 7239) is written beside the `X-Forwarded-` fields.
@@ -90,8 +114,8 @@ pub fn write(head: &mut impl HeadEdit, arrival: &Arrival<'_>, field: ForwardedFi
     keep_or_set(head, arrival.trust, X_FORWARDED_PROTO, is_scheme, || {
         Some(HeaderValue::from_static(arrival.scheme.as_str()))
     });
-    keep_or_set(head, arrival.trust, X_FORWARDED_HOST, is_host, || HeaderValue::from_str(arrival.host).ok());
-    keep_or_set(head, arrival.trust, X_FORWARDED_PORT, is_port, || Some(HeaderValue::from(arrival.port)));
+    keep_or_set(head, arrival.trust, X_FORWARDED_HOST, is_host, || arrival.host.cloned());
+    keep_or_set(head, arrival.trust, X_FORWARDED_PORT, is_port, || Some(arrival.ends.port_text.clone()));
     match field {
         ForwardedField::Omitted => {}
         ForwardedField::Written => write_forwarded(head, arrival),
@@ -99,12 +123,14 @@ pub fn write(head: &mut impl HeadEdit, arrival: &Arrival<'_>, field: ForwardedFi
 }
 
 fn write_for(head: &mut impl HeadEdit, arrival: &Arrival<'_>) {
-    let mut chain = String::with_capacity(40);
-    if arrival.trust == Trust::Trusted {
-        push_hops(&mut chain, head.fields());
+    if arrival.trust == Trust::Untrusted {
+        head.set(X_FORWARDED_FOR, arrival.ends.peer_text.clone());
+        return;
     }
+    let mut chain = String::with_capacity(80);
+    push_hops(&mut chain, head.fields());
     // Writing to a String cannot fail.
-    let _ = write!(chain, "{}", arrival.peer.to_canonical());
+    let _ = write!(chain, "{}", arrival.ends.peer);
     if let Ok(value) = HeaderValue::try_from(chain) {
         head.set(X_FORWARDED_FOR, value);
     }
@@ -117,13 +143,14 @@ fn write_forwarded(head: &mut impl HeadEdit, arrival: &Arrival<'_>) {
         push_members(&mut chain, head.fields(), &FORWARDED);
     }
     // Writing to a String cannot fail.
-    let _ = match arrival.peer.to_canonical() {
+    let _ = match arrival.ends.peer {
         IpAddr::V4(address) => write!(chain, "for={address}"),
         IpAddr::V6(address) => write!(chain, "for=\"[{address}]\""),
     };
     // A host that passed the head's rules holds neither quote nor backslash.
-    if is_host(arrival.host.as_bytes()) {
-        let _ = write!(chain, ";host=\"{}\"", arrival.host);
+    let host = arrival.host.and_then(|host| host.to_str().ok());
+    if let Some(host) = host.filter(|host| is_host(host.as_bytes())) {
+        let _ = write!(chain, ";host=\"{host}\"");
     }
     let _ = write!(chain, ";proto={}", arrival.scheme.as_str());
     if let Ok(value) = HeaderValue::try_from(chain) {

@@ -118,14 +118,15 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-fn fill_hex(target: Option<&mut [u8]>, bytes: &[u8]) {
+/// Writes the lower-case digits of `bytes` to the beginning of `target`, as far as it reaches.
+pub(super) fn fill_hex(target: Option<&mut [u8]>, bytes: &[u8]) {
     for (pair, &byte) in target.unwrap_or_default().chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&hex_pair(byte));
     }
 }
 
 /// Two lower-case digits.
-pub(super) const fn hex_pair(byte: u8) -> [u8; 2] {
+const fn hex_pair(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     [DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]
 }

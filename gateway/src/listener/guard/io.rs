@@ -48,7 +48,7 @@ impl GuardedIo {
     /// Guards `transport`; the head deadline runs from now. Whoever made it calls [`Aftercare::finish`] in the end.
     pub(in crate::listener) fn new(
         transport: Transport,
-        info: ConnectionInfo,
+        info: Arc<ConnectionInfo>,
         limits: &Limits,
         sink: Arc<dyn RefusalSink>,
         drain: Drain,

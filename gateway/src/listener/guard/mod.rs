@@ -63,7 +63,7 @@ struct Guard {
     limits: Limits,
     sink: Arc<dyn RefusalSink>,
     drain: Drain,
-    info: ConnectionInfo,
+    info: Arc<ConnectionInfo>,
 
     stage: Stage,
     scanner: Scanner,
@@ -98,7 +98,7 @@ impl Guard {
     /// Guards `transport`; the head deadline runs from now.
     fn new(
         transport: Transport,
-        info: ConnectionInfo,
+        info: Arc<ConnectionInfo>,
         limits: &Limits,
         sink: Arc<dyn RefusalSink>,
         drain: Drain,
@@ -143,7 +143,7 @@ impl Guard {
 }
 
 impl Digests {
-    fn of(transport: &Transport, info: &ConnectionInfo) -> Self {
+    fn of(transport: &Transport, info: &Arc<ConnectionInfo>) -> Self {
         let socket = SocketDigest::from_raw_fd(transport.fd());
         let _fresh = socket.peer_addr.set(Some(SocketAddr::Inet(info.client)));
         // The head of a reply that nobody gave: the digest's type wants one, its user data is what travels.

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use portcullis_core::head::Authority;
 use portcullis_core::headers::forwarded::{
-    Arrival, ForwardedField, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
+    Arrival, Ends, ForwardedField, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
     client_address, write,
 };
 use portcullis_core::headers::hop_by_hop::{Onward, strip_request};
@@ -30,7 +30,8 @@ pub(super) fn check(host: &str, scheme: Scheme, peer: &str, fields: &HeaderMap) 
     drops_what_is_not_theirs_to_say(&mut head, trust, &identity);
 
     let host = if Authority::parse(host.as_bytes()).is_ok() { host } else { "h" };
-    let arrival = Arrival { peer, trust, scheme, host, port: 443 };
+    let (ends, host) = (Ends::new(peer, 443), HeaderValue::from_str(host).ok());
+    let arrival = Arrival { ends: &ends, trust, scheme, host: host.as_ref() };
     write(&mut head, &arrival, ForwardedField::Written);
     says_each_thing_once(&head, &arrival);
     // The next proxy, which trusts us, must find the client that we found.
@@ -111,7 +112,7 @@ fn says_each_thing_once(head: &HeaderMap, arrival: &Arrival<'_>) {
         String::from_utf8_lossy(values.first().copied().unwrap_or_default()).into_owned()
     };
     let chain = only(&X_FORWARDED_FOR);
-    let peer = arrival.peer.to_canonical().to_string();
+    let peer = arrival.ends.peer().to_string();
     assert_eq!(chain.rsplit(", ").next(), Some(peer.as_str()), "{chain}");
     assert!(matches!(only(&X_FORWARDED_PROTO).as_str(), "http" | "https"), "{head:?}");
     assert!(Authority::parse(only(&X_FORWARDED_HOST).as_bytes()).is_ok(), "{head:?}");
