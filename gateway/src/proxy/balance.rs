@@ -9,10 +9,12 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use portcullis_core::outcome::Failure;
-use portcullis_core::snapshot::{Destination, Fallback, FallbackAnswer, Route};
+use portcullis_core::snapshot::{Destination, Fallback, FallbackAnswer, Route, Timeouts};
 use portcullis_core::upstream::{Ask, NoPick};
+use portcullis_schema::Protocol;
 
-use super::exchange::{AttemptOutcome, AttemptRecord, Attempting, Exchange, Plan, Stage};
+use super::exchange::{Arrival, AttemptOutcome, AttemptRecord, Attempting, Exchange, Plan, Stage};
+use super::wait::{HeadWait, Upload};
 use crate::upstream::peer::{Allowance, peer};
 use crate::{clock, entropy};
 
@@ -32,11 +34,12 @@ pub(super) async fn balance(session: &mut Session, exchange: &mut Exchange) -> R
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let mut picked = pick(exchange);
+    let upload = if session.as_mut().is_body_done() { Upload::Whole } else { Upload::Pending };
+    let mut picked = pick(exchange, upload);
     if let Err(failure) = picked
         && fall_back(exchange, &failure, &session.req_header().method)
     {
-        picked = pick(exchange);
+        picked = pick(exchange, upload);
     }
     picked.map_err(|failure| {
         exchange.trail.failure = Some(failure);
@@ -68,7 +71,7 @@ pub(super) fn covering<'r>(route: &'r Route, failure: &Failure, method: &Method)
 }
 
 /// Picks an endpoint and counts the attempt in.
-fn pick(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Failure> {
+fn pick(exchange: &mut Exchange, upload: Upload) -> Result<Box<HttpPeer>, Failure> {
     let now = clock::now();
     let stage = exchange.take_stage();
     let Stage::Admitted(mut admitted) = stage else {
@@ -104,9 +107,12 @@ fn pick(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Failure> {
         outcome: AttemptOutcome::Pending,
         took: Duration::ZERO,
     });
-    let allowance = allowance(plan, &admitted.routed.route, streams(&admitted.routed.arrival), now);
+    let routed = &admitted.routed;
+    let wait = HeadWait::new(plan, &routed.route, upload, now);
+    let allowance =
+        allowance(plan.destination.timeouts, wait.left(now), head_bound(protocol, &routed.arrival));
     let group = group(&upstream.name);
-    exchange.stage = Stage::Attempting(Attempting { admitted, lease, since: now });
+    exchange.stage = Stage::Attempting(Attempting { admitted, lease, since: now, wait });
     Ok(peer(address, protocol, group, allowance))
 }
 
@@ -117,18 +123,33 @@ fn group(upstream: &str) -> u64 {
     hasher.finish()
 }
 
-/// Whether the reply may stay silent for long by design: tunnels and gRPC streams.
-fn streams(arrival: &super::exchange::Arrival) -> bool {
-    arrival.is_upgrade || arrival.is_grpc
+/// Who sees to it that the head of the reply comes in time.
+#[derive(Clone, Copy)]
+enum HeadBound {
+    /// The connection's timer: see `wait`.
+    Timer,
+    /// Pingora, by its bound on every read.
+    EachRead,
+    /// Nobody: a gRPC stream over HTTP/2 may stay silent for long by design.
+    Nobody,
 }
 
-/// What the attempt is given: the route's times, within what is left for the request.
-fn allowance(plan: &Plan, route: &Route, streams: bool, now: portcullis_core::units::Moment) -> Allowance {
-    let times = plan.destination.timeouts;
-    let left = plan.remaining(now).unwrap_or(UNBOUNDED).max(ATTEMPT_MIN);
+fn head_bound(protocol: Protocol, arrival: &Arrival) -> HeadBound {
+    match protocol {
+        Protocol::Http1 => HeadBound::Timer,
+        Protocol::H2c if arrival.is_upgrade || arrival.is_grpc => HeadBound::Nobody,
+        Protocol::H2c => HeadBound::EachRead,
+    }
+}
+
+/// What the attempt is given: the route's times, within what is left for the head.
+fn allowance(times: Timeouts, left: Option<Duration>, head: HeadBound) -> Allowance {
+    let left = left.unwrap_or(UNBOUNDED).max(ATTEMPT_MIN);
     let idle = times.idle.unwrap_or(UNBOUNDED);
-    let per_try = route.retry.as_ref().and_then(|retry| retry.settings().per_try).unwrap_or(UNBOUNDED);
-    let read = if streams { idle } else { left.min(per_try) };
+    let read = match head {
+        HeadBound::Timer | HeadBound::Nobody => idle,
+        HeadBound::EachRead => left,
+    };
     Allowance { connect: times.connect.min(left), read, write: idle }
 }
 

@@ -24,6 +24,7 @@ use portcullis_core::upstream::{Lease, Verdict};
 use portcullis_plugin_sdk::{Reply, RequestFacts, Scheme, Vars};
 use smallvec::SmallVec;
 
+use super::wait::HeadWait;
 use crate::clock;
 use crate::listener::ConnectionInfo;
 use crate::live::Live;
@@ -123,6 +124,8 @@ pub(super) struct Attempting {
     /// The endpoint, counted as in use until it is dropped.
     pub(super) lease: Lease,
     pub(super) since: Moment,
+    /// The wait for the head of its reply.
+    pub(super) wait: HeadWait,
 }
 
 /// What happened so far, for the reply, the feedback and the log line.
@@ -274,7 +277,7 @@ impl Exchange {
     /// Ends the attempt under way, if there is one: its lease, for the verdict, and when it began.
     pub(super) fn end_attempt(&mut self) -> Option<(Lease, Moment)> {
         match self.take_stage() {
-            Stage::Attempting(Attempting { admitted, lease, since }) => {
+            Stage::Attempting(Attempting { admitted, lease, since, .. }) => {
                 self.stage = Stage::Admitted(admitted);
                 Some((lease, since))
             }
@@ -329,16 +332,22 @@ impl Arrival {
 impl Plan {
     /// A first attempt at `destination`, begun at `now`.
     pub(super) fn first(destination: Destination, now: Moment) -> Self {
-        let deadline = destination.timeouts.request.map(|span| now + span);
-        Self {
+        let mut plan = Self {
             destination,
             is_fallback: false,
             tried: SmallVec::new(),
             attempts: 0,
             delay: Duration::ZERO,
             licence: None,
-            deadline,
-        }
+            deadline: None,
+        };
+        plan.restart(now);
+        plan
+    }
+
+    /// The destination's time begins at `now`.
+    pub(super) fn restart(&mut self, now: Moment) {
+        self.deadline = self.destination.timeouts.request.map(|span| now + span);
     }
 
     /// Time left at `now`; `None` if there is no bound.

@@ -15,6 +15,7 @@ mod recover;
 mod reply;
 mod respond;
 mod route;
+mod wait;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -122,6 +124,19 @@ impl ProxyHttp for Proxy {
         balance::balance(session, exchange).await
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<()> {
+        wait::connected(digest, exchange);
+        Ok(())
+    }
+
     async fn upstream_request_filter(
         &self,
         _: &mut Session,
@@ -135,12 +150,15 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        ends: bool,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        exchange
-            .count_body(body.as_ref().map_or(0, Bytes::len))
-            .map_err(|rejection| refuse(exchange, rejection))
+        let counted = exchange.count_body(body.as_ref().map_or(0, Bytes::len));
+        counted.map_err(|rejection| refuse(exchange, rejection))?;
+        if ends {
+            wait::request_ends(exchange);
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(

@@ -15,7 +15,7 @@ use portcullis_core::upstream::Verdict;
 use super::Gateway;
 use super::balance::{FAILED, covering, fall_back};
 use super::exchange::{AnsweredBy, AttemptOutcome, Exchange, Plan};
-use super::{reply, respond};
+use super::{reply, respond, wait};
 use crate::listener::BrokenBody;
 use crate::upstream::failure;
 use crate::{clock, entropy};
@@ -57,6 +57,8 @@ pub(super) fn after_exchange(
     }
     let begun = session.response_written().is_some();
     let failure = failure::of_exchange(&error).filter(|_| exchange.trail.rejection.is_none());
+    // We broke the connection off ourselves: that is no reset, and no kept connection that its server closed.
+    let failure = failure.map(|broke| if wait::is_overdue(exchange) { Failure::ReadTimeout } else { broke });
     let again = match failure {
         Some(failure) if !begun => consider(session, exchange, failure, Sent { nothing: false, on_reused }),
         Some(failure) => {

@@ -18,7 +18,7 @@ use super::balance::{FAILED, covering};
 use super::exchange::{AttemptOutcome, Exchange, facts};
 use super::fields::{ResponseFields, apply};
 use super::recover::{Sent, consider};
-use super::{Gateway, Reveal, reply};
+use super::{Gateway, Reveal, reply, wait};
 use crate::clock;
 
 const X_GATEWAY_ROUTE: HeaderName = HeaderName::from_static("x-gateway-route");
@@ -29,6 +29,12 @@ const X_GATEWAY_ATTEMPTS: HeaderName = HeaderName::from_static("x-gateway-attemp
 pub(super) fn judge(session: &mut Session, head: &ResponseHeader, exchange: &mut Exchange) -> Result<()> {
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
+    }
+    if wait::head_came(exchange).is_err() {
+        // The connection is shut down already; the body would be missing.
+        let again =
+            consider(session, exchange, Failure::ReadTimeout, Sent { nothing: false, on_reused: false });
+        return Err(failed(again));
     }
     let status = head.status.as_u16();
     note(status, exchange);
@@ -45,9 +51,14 @@ pub(super) fn judge(session: &mut Session, head: &ResponseHeader, exchange: &mut
         // Nothing is better than what the upstream says itself.
         return Ok(());
     }
+    Err(failed(again))
+}
+
+/// Ends an attempt whose failure was already considered.
+fn failed(again: bool) -> Box<Error> {
     let mut error = Error::new_up(FAILED);
     error.set_retry(again);
-    Err(error)
+    error
 }
 
 /// Writes down that a head came back, and after how long.

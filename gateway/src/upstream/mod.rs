@@ -1,4 +1,6 @@
 //! Sockets out: from an endpoint the balancer picked to a peer the proxy engine can connect to.
 
+pub mod connect;
 pub mod failure;
+pub mod head_timer;
 pub mod peer;

@@ -3,10 +3,14 @@
 //! Sets every option that Pingora leaves open: what is not said here has no bound there.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pingora_core::connectors::l4::Connect;
 use pingora_core::upstreams::peer::HttpPeer;
 use portcullis_schema::Protocol;
+
+use super::connect::TimedConnect;
 
 /// Concurrent HTTP/2 streams on one connection to an endpoint. Pingora's own default is one.
 const H2_STREAMS_MAX: usize = 100;
@@ -15,12 +19,17 @@ const H2_STREAMS_MAX: usize = 100;
 /// servers close theirs, so that a request seldom meets a closing connection.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
+thread_local! {
+    /// Each peer takes a share of it; one for each thread, so that workers do not all count on one counter.
+    static TIMED_CONNECT: Arc<dyn Connect + Send + Sync> = Arc::new(TimedConnect);
+}
+
 /// What one attempt is given.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
     /// To open a connection.
     pub connect: Duration,
-    /// Longest silence of the endpoint; also the wait for the head of its reply.
+    /// Longest silence of the endpoint; over HTTP/2 also the whole wait for the head of its reply.
     pub read: Duration,
     /// Longest wait for the endpoint to take bytes.
     pub write: Duration,
@@ -40,7 +49,10 @@ pub fn peer(address: SocketAddr, protocol: Protocol, group: u64, allowance: Allo
     options.idle_timeout = Some(POOL_IDLE);
     options.max_h2_streams = H2_STREAMS_MAX;
     match protocol {
-        Protocol::Http1 => options.set_http_version(1, 1),
+        Protocol::Http1 => {
+            options.set_http_version(1, 1);
+            options.custom_l4 = Some(TIMED_CONNECT.with(Arc::clone));
+        }
         Protocol::H2c => options.set_http_version(2, 2),
     }
     Box::new(peer)

@@ -121,15 +121,6 @@ fn a_reply_with_a_length_and_a_coding_does_not_poison_the_connection() {
 }
 
 #[test]
-#[ignore = "the engine has one read timeout for the head and the body of a reply"]
-fn a_pause_in_a_body_is_measured_by_the_idle_time_and_not_by_the_wait_for_the_head() {
-    let upstream = Upstream::start(|_| Act::Pause(Duration::from_millis(900), Answer::new(200, "slow body")));
-    let gateway = to(&upstream, ", timeout: { request: 400ms, idle: 10s }");
-    let reply = gateway.get("/");
-    assert_eq!((reply.status, reply.whole, reply.text().as_str()), (200, true, "slow body"));
-}
-
-#[test]
 fn a_websocket_needs_its_token_and_outlives_a_reload() {
     let (issuer, upstream) = (Issuer::new("k1"), Upstream::start(|_| Act::Switch));
     let keys = issuer.serve();
@@ -171,16 +162,6 @@ async fn http2_streams_in_progress_finish_when_the_gateway_is_told_to_stop() {
     let (reply, ()) = futures_util::future::join(client.ask("GET", "/", &[], ""), stop).await;
     assert_eq!((reply.status, &reply.body[..]), (200, &b"late but whole"[..]));
     assert_eq!(gateway.ended().status.code(), Some(0));
-}
-
-#[test]
-#[ignore = "the engine's read timeout begins anew with each read"]
-fn a_head_that_comes_drop_by_drop_does_not_stretch_the_time_of_a_request() {
-    let upstream = Upstream::start(|_| Act::Drip(Duration::from_millis(40), Answer::new(200, "x")));
-    let gateway = to(&upstream, ", timeout: 500ms");
-    let (took, reply) = timed(|| gateway.get("/"));
-    assert_eq!(reply.status, 504);
-    assert!(took < Duration::from_millis(1_500), "{took:?}");
 }
 
 #[test]

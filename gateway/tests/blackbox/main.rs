@@ -19,3 +19,4 @@ mod retries;
 mod routing;
 mod streams;
 mod support;
+mod times;

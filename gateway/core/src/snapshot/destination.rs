@@ -13,20 +13,26 @@ use crate::upstream::BreakerIdx;
 pub struct Timeouts {
     /// Until a connection stands.
     pub connect: Duration,
-    /// From the request's head to the answer's head, retries included; `None` for no bound.
+    /// From the whole request to the answer's head, retries included; `None` for no bound.
     pub request: Option<Duration>,
-    /// Between two pieces of a body, either way; `None` for no bound.
+    /// Longest silence of an endpoint, and longest wait for it to take bytes; `None` for no bound.
     pub idle: Option<Duration>,
+}
+
+impl Timeouts {
+    /// `idle` where the document has none for this `request`: an endpoint that may take its time for the head
+    /// must not be cut off for its silence before that.
+    #[must_use]
+    pub fn idle_for(request: Option<Duration>) -> Option<Duration> {
+        request.map(|request| request.max(Duration::from_secs(60)))
+    }
 }
 
 impl Default for Timeouts {
     /// The times that the documentation names.
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(1),
-            request: Some(Duration::from_secs(30)),
-            idle: Some(Duration::from_secs(60)),
-        }
+        let request = Some(Duration::from_secs(30));
+        Self { connect: Duration::from_secs(1), request, idle: Self::idle_for(request) }
     }
 }
 

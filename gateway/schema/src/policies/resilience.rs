@@ -16,7 +16,7 @@ keys! {
     pub struct Retry is "retry" {
         /// Tries in all, the first included (2 to 10, default 2).
         key attempts: Option<At<u8>>,
-        /// How long one try may take.
+        /// How long one try may take, up to the head of its answer.
         key per_try: Option<At<Duration>>,
         /// Statuses that count as failed (default 502, 503, 504).
         key statuses: Option<At<Vec<At<u16>>>>,

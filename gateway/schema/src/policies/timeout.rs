@@ -14,10 +14,11 @@ keys! {
     pub struct Timeout is "a timeout" {
         /// Until a connection to the endpoint stands (default 1s).
         key connect: Option<At<Duration>>,
-        /// From the request's head to the answer's head, retries included (default 30s); `none` for no bound.
+        /// From the whole request to the head of the answer, retries included (default 30s); `none` for no bound.
+        /// The time a client takes to send its body does not count.
         key request: Option<At<Setting<Duration>>>,
-        /// Longest silence of a tunnel or a gRPC stream, and longest wait for an upstream to take bytes
-        /// (default 60s); `none` for no bound. Silence in an ordinary reply is bounded by `request`.
+        /// Longest silence of an endpoint, in a body or a tunnel or before the head of its answer, and longest wait
+        /// for it to take bytes (default 60s, or `request` if that is longer); `none` for no bound.
         key idle: Option<At<Setting<Duration>>>,
     }
     instead {

@@ -172,6 +172,11 @@ impl Upstream {
     pub(crate) fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
+
+    /// How many connections were opened so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.streams.lock().unwrap().len()
+    }
 }
 
 impl Drop for Upstream {

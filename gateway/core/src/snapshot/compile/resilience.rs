@@ -174,10 +174,11 @@ fn fixed_answer(fallback: &schema::Fallback) -> Option<AnswerDraft> {
 /// The times of a route towards an upstream.
 pub(super) fn timeouts(written: &schema::Timeout) -> Timeouts {
     let default = Timeouts::default();
+    let request = written.request.as_ref().map_or(default.request, |request| bound(&request.value));
     Timeouts {
         connect: written.connect.as_ref().map_or(default.connect, |connect| connect.value),
-        request: written.request.as_ref().map_or(default.request, |request| bound(&request.value)),
-        idle: written.idle.as_ref().map_or(default.idle, |idle| bound(&idle.value)),
+        request,
+        idle: written.idle.as_ref().map_or_else(|| Timeouts::idle_for(request), |idle| bound(&idle.value)),
     }
 }
 
