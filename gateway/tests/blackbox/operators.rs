@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use sha2::{Digest, Sha256};
 
-use crate::support::{Client, Gateway, Upstream};
+use crate::support::{Client, Gateway, Upstream, until};
 
 fn running() -> (Upstream, Gateway) {
     let upstream = Upstream::answering("hello");
@@ -79,7 +79,10 @@ fn the_metrics_door_gives_no_rights() {
     let (_upstream, gateway) = running();
     assert_eq!(gateway.get("/").status, 200);
     assert_eq!((gateway.probe("/livez").status, gateway.probe("/readyz").status), (200, 200));
-    assert!(gateway.probe("/metrics").text().contains("http_server_request_duration_seconds_count"));
+    // The client has its reply a moment before the request is counted.
+    until("the request is counted", || {
+        gateway.probe("/metrics").text().contains("http_server_request_duration_seconds_count")
+    });
     assert_eq!(gateway.probe("/api/v1/status").status, 404);
     assert_eq!(gateway.probe("/").status, 404);
 }
