@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::accept::turned;
+use super::afterwards::Afterwards;
 use super::gauge::Seat;
 use super::guard::{Drain, GuardedIo, Transport};
 use super::refusal::{Refusal, RefusalCause, RefusalSink};
@@ -24,7 +25,7 @@ use super::set::Live;
 use super::tls::TlsServer;
 
 /// What a request needs to know about its connection; see [`connection_info`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ConnectionInfo {
     /// The listener's name when the connection was accepted.
     pub listener: Arc<str>,
@@ -36,6 +37,8 @@ pub struct ConnectionInfo {
     pub server_name: Option<Arc<str>>,
     /// What upstreams are told about it.
     pub ends: Ends,
+    /// What a request leaves to be done between two polls of the connection's task.
+    pub afterwards: Afterwards,
 }
 
 /// The connection a request came on, from `session.digest()`; `None` on a stream that no listener of ours made.
@@ -72,10 +75,11 @@ where
         tls: live.tls.is_some(),
         server_name: transport.server_name(),
         ends: Ends::new(client.ip(), port),
+        afterwards: Afterwards::default(),
     });
     let draining = Drain::default();
-    let (guarded, aftercare) = GuardedIo::new(transport, info, &live.limits, sink, draining.clone());
-    drive(app, Box::new(guarded), drain, &draining).await;
+    let (guarded, aftercare) = GuardedIo::new(transport, info.clone(), &live.limits, sink, draining.clone());
+    drive(app, Box::new(guarded), &info, drain, &draining).await;
     aftercare.finish().await;
     drop(seat);
 }
@@ -120,8 +124,13 @@ async fn handshake(
 
 /// Runs the app until it gives the connection up. When the drain begins, the flag is set and the app polled again:
 /// the guard, waiting deep inside for a next request that must not come, sees it and ends the connection.
-async fn drive<A>(app: Arc<A>, stream: Stream, drain: watch::Receiver<bool>, draining: &Drain)
-where
+async fn drive<A>(
+    app: Arc<A>,
+    stream: Stream,
+    info: &ConnectionInfo,
+    drain: watch::Receiver<bool>,
+    draining: &Drain,
+) where
     A: ServerApp + Send + Sync + 'static,
 {
     let serving = async {
@@ -130,6 +139,14 @@ where
             next = app.process_new(stream, &drain).await;
         }
     };
+    tokio::pin!(serving);
+    let serving = poll_fn(|cx| {
+        let polled = serving.as_mut().poll(cx);
+        if polled.is_pending() {
+            info.afterwards.poll_ended(cx.waker());
+        }
+        polled
+    });
     tokio::pin!(serving);
     if done_before_drain(serving.as_mut(), &drain).await {
         return;

@@ -4,6 +4,7 @@
 //! Never routes and never sees a parsed request: that begins in `proxy/`.
 
 mod accept;
+mod afterwards;
 mod bind;
 mod certs;
 mod connection;
@@ -15,6 +16,7 @@ mod set;
 mod tls;
 
 pub use accept::{CERTIFICATE_POLL, ListenerService};
+pub use afterwards::{Afterwards, Errand};
 pub use bind::BindError;
 pub use certs::{CertError, CertReload, CertStore, CertificateFiles, PEM_FILE_MAX_BYTES};
 pub use connection::{ConnectionInfo, connection_info};

@@ -25,7 +25,7 @@ use portcullis_plugin_sdk::Scheme;
 
 use super::exchange::{Arrival, Exchange, Stage};
 use super::{Gateway, fields};
-use crate::listener::{ConnectionInfo, connection_info};
+use crate::listener::{Afterwards, ConnectionInfo, connection_info};
 use crate::{clock, entropy};
 
 /// Longest silence while a body is received.
@@ -101,6 +101,7 @@ fn connection(session: &Session) -> Arc<ConnectionInfo> {
             tls: false,
             server_name: None,
             ends: Ends::new(nowhere.ip(), 0),
+            afterwards: Afterwards::default(),
         })
     })
 }

@@ -55,9 +55,14 @@ fn due(plan: &Plan, route: &Route, now: Moment) -> Option<Moment> {
 }
 
 /// The attempt has its connection.
+///
+/// Pingora 0.9.1 mistakes the end of a handshake's empty body for the end of the tunnel if it reads the `101` first
+/// (cloudflare/pingora#946). So the handshake is held back until Pingora has dealt with that end.
 pub(super) fn connected(digest: Option<&Digest>, exchange: &mut Exchange) {
-    if let Stage::Attempting(attempting) = &mut exchange.stage {
-        attempting.wait.timer = digest.and_then(head_timer).cloned();
+    let Stage::Attempting(Attempting { admitted, wait, .. }) = &mut exchange.stage else { return };
+    wait.timer = digest.and_then(head_timer).cloned();
+    if let Some(timer) = wait.timer.as_ref().filter(|_| admitted.routed.arrival.is_upgrade) {
+        timer.hold_back(true);
     }
 }
 
@@ -72,6 +77,11 @@ pub(super) fn request_ends(exchange: &mut Exchange) {
     }
     if let Some(due) = wait.due {
         timer.wait_until(due);
+    }
+    let arrival = &admitted.routed.arrival;
+    if arrival.is_upgrade {
+        let timer = timer.clone();
+        arrival.connection.afterwards.leave(Box::new(move || timer.hold_back(false)));
     }
 }
 

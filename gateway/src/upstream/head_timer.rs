@@ -145,6 +145,14 @@ impl HeadTimer {
         State::unpack(self.state.load(Ordering::SeqCst)) == State::Overdue
     }
 
+    /// Holds back what is written from now on, or sends what was held back. The kernel gives up holding after 200 ms, or
+    /// when a segment is full (tcp(7), `TCP_CORK`). A connection that is gone holds nothing: that is no error here.
+    pub fn hold_back(&self, is_held: bool) {
+        if let Some(socket) = &*self.socket() {
+            let _gone = socket.set_tcp_cork(is_held);
+        }
+    }
+
     /// The connection is about to be closed: lets go of our descriptor, so that closing it is not put off.
     pub fn end(&self) {
         let _over = self.change(State::Ended);
