@@ -42,9 +42,33 @@ impl Live {
         Some(cell.get_or_init(|| Box::new(RouteInstruments::new(&self.metrics, &route.name))))
     }
 
+    /// Counts a request in at a route of this snapshot, until the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, route: &Route) -> ActiveRequest {
+        if let Some(instruments) = self.route(route) {
+            instruments.enter();
+        }
+        ActiveRequest { live: self.clone(), route: route.idx }
+    }
+
     /// The handles of an upstream of this snapshot.
     #[must_use]
     pub fn upstream(&self, upstream: &Upstream) -> Option<&UpstreamInstruments> {
         self.upstreams.get(&upstream.name)
+    }
+}
+
+/// One request in progress.
+#[derive(Debug)]
+pub struct ActiveRequest {
+    live: Arc<Live>,
+    route: u32,
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        if let Some(instruments) = self.live.routes.get(self.route as usize).and_then(OnceLock::get) {
+            instruments.leave();
+        }
     }
 }

@@ -27,8 +27,7 @@ use smallvec::SmallVec;
 use super::wait::HeadWait;
 use crate::clock;
 use crate::listener::ConnectionInfo;
-use crate::live::Live;
-use crate::telemetry::instruments::ActiveRequest;
+use crate::live::{ActiveRequest, Live};
 
 /// Attempts kept inline; more spill to the heap.
 const ATTEMPTS_INLINE: usize = 2;
@@ -89,7 +88,7 @@ pub(super) struct Routed {
     /// What plugins leave for each other.
     pub(super) vars: Vars,
     /// Counts the request as active until it is dropped.
-    pub(super) _active: Option<ActiveRequest>,
+    pub(super) _active: ActiveRequest,
 }
 
 /// A request that every gate let in.

@@ -25,7 +25,7 @@ pub(super) fn route(head: &RequestHeader, exchange: &mut Exchange) -> Result<(),
     let refused = match exchange.live.snapshot.router.find(&ask) {
         Found::Route { route, params } => {
             let route = route.clone();
-            let active = exchange.live.route(&route).map(|instruments| instruments.enter());
+            let active = exchange.live.enter(&route);
             let vars = Vars::new();
             exchange.stage =
                 Stage::Routed(Routed { arrival, route, params, identity: None, vars, _active: active });

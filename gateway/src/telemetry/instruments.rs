@@ -2,12 +2,12 @@
 //!
 //! One [`RouteInstruments`] a route and one [`UpstreamInstruments`] an upstream, made when the
 //! snapshot is built; the children of a histogram are made at their first use and found again
-//! by a scan over a handful of integers.
+//! by a scan over a handful of integers. What happens seldom is looked up when it happens.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use http::{Method, Version};
 use portcullis_core::auth::Credential;
 use portcullis_core::retry::Licence;
@@ -21,23 +21,43 @@ use super::metrics::Metrics;
 const HANDLES_MAX: usize = 64;
 
 /// Histograms by a small integer key. Reading is lock-free; a new key copies the list once.
+///
+/// The first key is kept in place: most routes answer with one status to one method, and ten thousand of them
+/// find little of this in the cache.
 #[derive(Debug, Default)]
-struct Handles(ArcSwap<SmallVec<[(u32, DurationHistogram); 4]>>, Mutex<()>);
+struct Handles {
+    first: OnceLock<(u32, DurationHistogram)>,
+    more: ArcSwapOption<SmallVec<[(u32, DurationHistogram); 4]>>,
+    writing: Mutex<()>,
+}
 
 impl Handles {
     fn observe(&self, key: u32, value: Duration, make: impl FnOnce() -> DurationHistogram) {
-        if let Some((_, histogram)) = self.0.load().iter().find(|(known, _)| *known == key) {
-            histogram.observe(value);
-            return;
+        if let Some((known, histogram)) = self.first.get()
+            && *known == key
+        {
+            return histogram.observe(value);
         }
+        let more = self.more.load();
+        if let Some((_, histogram)) =
+            more.iter().flat_map(|list| list.iter()).find(|(known, _)| *known == key)
+        {
+            return histogram.observe(value);
+        }
+        drop(more);
         let histogram = make();
         histogram.observe(value);
-        let _one_writer = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.0.load();
-        if known.len() < HANDLES_MAX && known.iter().all(|(other, _)| *other != key) {
-            let mut more = SmallVec::clone(&known);
-            more.push((key, histogram));
-            self.0.store(Arc::new(more));
+        self.keep(key, histogram);
+    }
+
+    fn keep(&self, key: u32, histogram: DurationHistogram) {
+        let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, _) = self.first.get_or_init(|| (key, histogram.clone()));
+        let mut list = self.more.load().as_deref().cloned().unwrap_or_default();
+        let is_known = *first == key || list.iter().any(|(known, _)| *known == key);
+        if !is_known && list.len() < HANDLES_MAX {
+            list.push((key, histogram));
+            self.more.store(Some(Arc::new(list)));
         }
     }
 }
@@ -50,29 +70,29 @@ pub struct RouteInstruments {
     durations: Handles,
     overhead: DurationHistogram,
     active: IntGauge,
-    retries: [IntCounter; 3],
 }
 
 impl RouteInstruments {
     /// The handles of the route of this name.
     #[must_use]
     pub fn new(metrics: &Arc<Metrics>, route: &Arc<str>) -> Self {
-        let retry = |reason| metrics.retries.with_label_values(&[&**route, reason]);
         Self {
             metrics: metrics.clone(),
             route: route.clone(),
             durations: Handles::default(),
             overhead: metrics.overhead.with_label_values(&[&**route]),
             active: metrics.active.with_label_values(&[&**route]),
-            retries: [retry("no_byte_sent"), retry("idempotent_method"), retry("idempotency_key")],
         }
     }
 
-    /// Counts a request in until the guard is dropped.
-    #[must_use]
-    pub fn enter(&self) -> ActiveRequest {
+    /// Counts a request in.
+    pub fn enter(&self) {
         self.active.inc();
-        ActiveRequest(self.active.clone())
+    }
+
+    /// Counts a request out.
+    pub fn leave(&self) {
+        self.active.dec();
     }
 
     /// Records a finished request.
@@ -100,27 +120,12 @@ impl RouteInstruments {
 
     /// Counts a retry by the licence that allowed it.
     pub fn retried(&self, licence: Licence) {
-        let [no_byte_sent, idempotent_method, idempotency_key] = &self.retries;
-        match licence {
-            Licence::NoByteSent => no_byte_sent.inc(),
-            Licence::IdempotentMethod => idempotent_method.inc(),
-            Licence::IdempotencyKey => idempotency_key.inc(),
-        }
+        self.metrics.retries.with_label_values(&[&*self.route, licence.as_str()]).inc();
     }
 
     /// Counts an answer by fallback; `kind` is `reply` or `upstream`.
     pub fn fell_back(&self, kind: &'static str) {
         self.metrics.fallbacks.with_label_values(&[&*self.route, kind]).inc();
-    }
-}
-
-/// One request in progress.
-#[derive(Debug)]
-pub struct ActiveRequest(IntGauge);
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

@@ -4,6 +4,9 @@
 
 use crate::head::{Violation, is_plain_value_byte};
 
+/// Bytes looked at together while none of them ends anything.
+const BLOCK_BYTES: usize = 32;
+
 /// What a search for the end of a line found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
@@ -44,6 +47,12 @@ pub(super) fn find_end(bytes: &[u8], from: usize) -> Line {
 /// The offset of the first byte that is no plain value byte: CR, LF or another control.
 fn first_control(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
+    // Whole blocks of a long value, such as a token's. Written so that the compiler makes vector instructions of it.
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK_BYTES>())
+        && !block.iter().fold(false, |found, &byte| found | (byte < b' ') | (byte == 0x7f))
+    {
+        at += BLOCK_BYTES;
+    }
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let found = controls(u64::from_le_bytes(*word));
         if found == 0 {
