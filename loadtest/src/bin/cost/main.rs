@@ -107,7 +107,6 @@ async fn measure(args: &Args) -> Result<bool, String> {
     if bench.gateway.is_some() {
         figures.extend(memory::figures(&bench).await?);
     }
-    let entries = bench.entries().await?;
     let blocks = Blocks {
         count: if args.quick { 5 } else { usize::from(args.blocks) },
         window: if args.quick { Duration::from_secs(2) } else { args.window },
@@ -115,10 +114,7 @@ async fn measure(args: &Args) -> Result<bool, String> {
         variants: requests(&bench.tokens),
         cpu: PROXY_CPU,
     };
-    let windows = blocks.run(&entries, note).await?;
-    for entry in entries {
-        entry.stop().await;
-    }
+    let windows = blocks.run(async || bench.entries().await, note).await?;
     bench.origin.stop().await;
     let sound = sound_blocks(&windows);
     let dropped = blocks.count - sound.len();

@@ -1,5 +1,6 @@
 //! The blocks: every entry in random order, each a window of steady load in which its CPU time is read.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use portcullis_loadtest::origin::fixed_body;
@@ -13,6 +14,11 @@ use crate::statistics::{Chance, Estimate, estimate};
 const CONNECTIONS: usize = 32;
 /// Load before each window that is not measured.
 const WARM_UP: Duration = Duration::from_millis(500);
+/// The same for a process that has just started: long enough to meet each of the requests.
+const FIRST_WARM_UP: Duration = Duration::from_secs(3);
+/// Blocks after which every process is started anew: where its memory happens to lie changes the cost of a
+/// process by some per cent for its whole life.
+const BLOCKS_PER_START: usize = 2;
 /// Pause after each window.
 const GAP: Duration = Duration::from_millis(300);
 /// A block in which more than this share of the proxies' CPU was stolen is dropped. Fixed beforehand.
@@ -55,16 +61,44 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Runs them all. Ends with an error as soon as an answer is wrong: who answers wrongly is not fast.
-    pub(crate) async fn run(&self, entries: &[Running], say: impl Fn(&str)) -> Result<Vec<Window>, String> {
+    /// Runs them all, on processes that `start` makes. Ends with an error as soon as an answer is wrong: who answers
+    /// wrongly is not fast.
+    pub(crate) async fn run(
+        &self,
+        start: impl AsyncFn() -> Result<Vec<Running>, String>,
+        say: impl Fn(&str),
+    ) -> Result<Vec<Window>, String> {
         let mut chance = Chance(u64::from(std::process::id()));
         let mut windows = Vec::new();
-        for block in 0..self.count {
+        for first in (0..self.count).step_by(BLOCKS_PER_START) {
+            let entries = start().await?;
+            for entry in &entries {
+                self.window(first, entry, FIRST_WARM_UP, Duration::ZERO).await?;
+            }
+            let blocks = first..self.count.min(first + BLOCKS_PER_START);
+            windows.extend(self.sitting(blocks, &entries, &mut chance, &say).await?);
+            for entry in entries {
+                entry.stop().await;
+            }
+        }
+        Ok(windows)
+    }
+
+    /// Some of the blocks, on the same processes.
+    async fn sitting(
+        &self,
+        blocks: Range<usize>,
+        entries: &[Running],
+        chance: &mut Chance,
+        say: impl Fn(&str),
+    ) -> Result<Vec<Window>, String> {
+        let mut windows = Vec::new();
+        for block in blocks {
             let mut order: Vec<&Running> = entries.iter().collect();
             chance.shuffle(&mut order);
             let mut line = format!("block {} of {}:", block + 1, self.count);
             for entry in order {
-                let window = self.window(block, entry).await?;
+                let window = self.window(block, entry, WARM_UP, self.window).await?;
                 line.push_str(&format!(" {} {:.1}", entry.name, window.cpu_us_per_request()));
                 windows.push(window);
                 tokio::time::sleep(GAP).await;
@@ -74,7 +108,13 @@ impl Blocks {
         Ok(windows)
     }
 
-    async fn window(&self, block: usize, entry: &Running) -> Result<Window, String> {
+    async fn window(
+        &self,
+        block: usize,
+        entry: &Running,
+        warm_up: Duration,
+        length: Duration,
+    ) -> Result<Window, String> {
         let plan = Plan {
             rate_per_s: self.rate_per_s,
             connections_max: CONNECTIONS,
@@ -86,11 +126,11 @@ impl Blocks {
             ..Plan::new(&format!("http://{}/", entry.address))
         };
         let load = Load::start(plan).map_err(|error| error.to_string())?;
-        tokio::time::sleep(WARM_UP).await;
+        tokio::time::sleep(warm_up).await;
         let own = std::process::id();
         let (cpu, driver, ticks) = (CpuTimes::of(entry.pid)?, CpuTimes::of(own)?, Ticks::of(self.cpu)?);
         let (before, begun) = (load.progress(), now());
-        tokio::time::sleep(self.window).await;
+        tokio::time::sleep(length).await;
         let (after, seconds) = (load.progress(), now().duration_since(begun).as_secs_f64());
         let cpu_ns = CpuTimes::of(entry.pid)?.since(&cpu);
         let driver_ns = CpuTimes::of(own)?.since(&driver);
