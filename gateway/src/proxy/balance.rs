@@ -11,7 +11,6 @@ use pingora_proxy::Session;
 use portcullis_core::outcome::Failure;
 use portcullis_core::snapshot::{Destination, Fallback, FallbackAnswer, Route, Timeouts};
 use portcullis_core::upstream::{Ask, NoPick};
-use portcullis_schema::Protocol;
 
 use super::exchange::{Arrival, AttemptOutcome, AttemptRecord, Attempting, Exchange, Plan, Stage};
 use super::wait::{HeadWait, Upload};
@@ -109,8 +108,7 @@ fn pick(exchange: &mut Exchange, upload: Upload) -> Result<Box<HttpPeer>, Failur
     });
     let routed = &admitted.routed;
     let wait = HeadWait::new(plan, &routed.route, upload, now);
-    let allowance =
-        allowance(plan.destination.timeouts, wait.left(now), head_bound(protocol, &routed.arrival));
+    let allowance = allowance(plan.destination.timeouts, wait.left(now), &routed.arrival);
     let group = group(&upstream.name);
     exchange.stage = Stage::Attempting(Attempting { admitted, lease, since: now, wait });
     Ok(peer(address, protocol, group, allowance))
@@ -123,34 +121,14 @@ fn group(upstream: &str) -> u64 {
     hasher.finish()
 }
 
-/// Who sees to it that the head of the reply comes in time.
-#[derive(Clone, Copy)]
-enum HeadBound {
-    /// The connection's timer: see `wait`.
-    Timer,
-    /// Pingora, by its bound on every read.
-    EachRead,
-    /// Nobody: a gRPC stream over HTTP/2 may stay silent for long by design.
-    Nobody,
-}
-
-fn head_bound(protocol: Protocol, arrival: &Arrival) -> HeadBound {
-    match protocol {
-        Protocol::Http1 => HeadBound::Timer,
-        Protocol::H2c if arrival.is_upgrade || arrival.is_grpc => HeadBound::Nobody,
-        Protocol::H2c => HeadBound::EachRead,
-    }
-}
-
-/// What the attempt is given: the route's times, within what is left for the head.
-fn allowance(times: Timeouts, left: Option<Duration>, head: HeadBound) -> Allowance {
+/// What the attempt is given: the route's times, within what is left for the head. Reads over HTTP/1 are bounded by the
+/// connection's timer: see `wait`.
+fn allowance(times: Timeouts, left: Option<Duration>, arrival: &Arrival) -> Allowance {
     let left = left.unwrap_or(UNBOUNDED).max(ATTEMPT_MIN);
     let idle = times.idle.unwrap_or(UNBOUNDED);
-    let read = match head {
-        HeadBound::Timer | HeadBound::Nobody => idle,
-        HeadBound::EachRead => left,
-    };
-    Allowance { connect: times.connect.min(left), read, write: idle }
+    // A gRPC stream may stay silent for long by design.
+    let h2_read = if arrival.is_upgrade || arrival.is_grpc { idle } else { left };
+    Allowance { connect: times.connect.min(left), h2_read, write: idle }
 }
 
 fn failure_of(none: NoPick) -> Failure {

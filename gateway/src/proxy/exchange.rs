@@ -25,7 +25,6 @@ use portcullis_plugin_sdk::{Reply, RequestFacts, Scheme, Vars};
 use smallvec::SmallVec;
 
 use super::wait::HeadWait;
-use crate::clock;
 use crate::listener::ConnectionInfo;
 use crate::live::{ActiveRequest, Live};
 
@@ -247,10 +246,15 @@ impl Exchange {
 
     /// The endpoint answered: tells the breakers now, since the body may stream for hours. The
     /// attempt stays counted in flight.
-    pub(super) fn report_success(&mut self) {
+    pub(super) fn report_success(&mut self, now: Moment) {
         if let Stage::Attempting(attempting) = &mut self.stage {
-            attempting.lease.report(Verdict::Success, clock::now());
+            attempting.lease.report(Verdict::Success, now);
         }
+    }
+
+    /// Whether the attempt under way has brought a reply's head.
+    pub(super) fn has_reply(&self) -> bool {
+        self.trail.attempts.last().is_some_and(|record| matches!(record.outcome, AttemptOutcome::Status(_)))
     }
 
     /// Counts bytes of body; one that grew past the route's bound is refused.

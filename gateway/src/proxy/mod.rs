@@ -18,6 +18,7 @@ mod route;
 mod wait;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -133,8 +134,7 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        wait::connected(digest, exchange);
-        Ok(())
+        wait::connected(digest, exchange)
     }
 
     async fn upstream_request_filter(
@@ -168,6 +168,16 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         respond::judge(session, head, exchange)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        ends: bool,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Option<Duration>> {
+        wait::piece_came(exchange, ends).map(|()| None)
     }
 
     async fn response_filter(

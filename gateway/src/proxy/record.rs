@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::Session;
+use portcullis_core::units::Moment;
 use portcullis_core::upstream::Verdict;
 
 use super::Gateway;
@@ -18,7 +19,7 @@ const CLIENT_LEFT: u16 = 499;
 /// Settles the exchange.
 pub(super) fn record(session: &Session, error: Option<&Error>, exchange: &mut Exchange, gateway: &Gateway) {
     let now = clock::now();
-    settle_attempt(error, exchange);
+    settle_attempt(error, exchange, now);
     let status = session.response_written().map_or(CLIENT_LEFT, |head| head.status.as_u16());
     let total = now.saturating_since(exchange.started);
     if let Some(routed) = exchange.routed()
@@ -35,9 +36,8 @@ pub(super) fn record(session: &Session, error: Option<&Error>, exchange: &mut Ex
 }
 
 /// The attempt that brought the reply: a success unless the upstream broke off in its body.
-fn settle_attempt(error: Option<&Error>, exchange: &mut Exchange) {
+fn settle_attempt(error: Option<&Error>, exchange: &mut Exchange, now: Moment) {
     let Some((lease, since)) = exchange.end_attempt() else { return };
-    let now = clock::now();
     exchange.trail.upstream_time += now.saturating_since(since);
     let broke = error.is_some_and(|error| *error.esource() == ErrorSource::Upstream);
     let left = error.is_some_and(|error| *error.esource() == ErrorSource::Downstream);

@@ -18,6 +18,7 @@ use super::exchange::{AnsweredBy, AttemptOutcome, Exchange, Plan};
 use super::{reply, respond, wait};
 use crate::listener::BrokenBody;
 use crate::upstream::failure;
+use crate::upstream::timer::{Expired, Span};
 use crate::{clock, entropy};
 
 /// By which an upstream recognises a repetition (draft-ietf-httpapi-idempotency-key-header).
@@ -57,10 +58,15 @@ pub(super) fn after_exchange(
     }
     let begun = session.response_written().is_some();
     let failure = failure::of_exchange(&error).filter(|_| exchange.trail.rejection.is_none());
-    // We broke the connection off ourselves: that is no reset, and no kept connection that its server closed.
-    let failure = failure.map(|broke| if wait::is_overdue(exchange) { Failure::ReadTimeout } else { broke });
+    // Where we broke the connection off ourselves, that is no reset, and no kept connection that its server closed.
+    let (failure, nothing) = match wait::expired(exchange) {
+        None => (failure, false),
+        Some(Expired(Span::Head | Span::Silence)) => (failure.map(|_| Failure::ReadTimeout), false),
+        // Its rest was over before anything was sent.
+        Some(Expired(Span::Rest)) => (failure, true),
+    };
     let again = match failure {
-        Some(failure) if !begun => consider(session, exchange, failure, Sent { nothing: false, on_reused }),
+        Some(failure) if !begun => consider(session, exchange, failure, Sent { nothing, on_reused }),
         Some(failure) => {
             end(exchange, failure);
             false
@@ -152,11 +158,15 @@ fn retry(
     }
 }
 
-/// A kept connection that its server was just closing is no fault of the endpoint's: an idempotent
-/// request is sent once more on a fresh one, with or without a policy (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+/// A kept connection that its server was just closing, or we, is no fault of the endpoint's: an idempotent request, and
+/// one that was not sent, goes once more on a fresh one, with or without a policy (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
 fn stale_connection(plan: &Plan, failure: &Failure, facts: Facts) -> Option<Licence> {
     let is_stale = facts.sent.on_reused && *failure == Failure::Reset && plan.attempts == 1;
-    (is_stale && facts.body_replayable && facts.idempotent_method).then_some(Licence::IdempotentMethod)
+    let licence = match facts.sent.nothing {
+        true => Some(Licence::NoByteSent),
+        false => facts.idempotent_method.then_some(Licence::IdempotentMethod),
+    };
+    licence.filter(|_| is_stale && facts.body_replayable)
 }
 
 /// Ends the attempt under way as failed, for breakers, metrics and the log.

@@ -12,6 +12,7 @@ use portcullis_core::head::Version;
 use portcullis_core::headers::hop_by_hop::strip_response;
 use portcullis_core::outcome::{Failure, Rejection};
 use portcullis_core::snapshot::FallbackAnswer;
+use portcullis_core::units::Moment;
 use portcullis_plugin_sdk::ResponseView;
 
 use super::balance::{FAILED, covering};
@@ -30,17 +31,18 @@ pub(super) fn judge(session: &mut Session, head: &ResponseHeader, exchange: &mut
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    if wait::head_came(exchange).is_err() {
+    let now = clock::now();
+    if wait::head_came(exchange, now).is_err() {
         // The connection is shut down already; the body would be missing.
         let again =
             consider(session, exchange, Failure::ReadTimeout, Sent { nothing: false, on_reused: false });
         return Err(failed(again));
     }
     let status = head.status.as_u16();
-    note(status, exchange);
+    note(status, exchange, now);
     let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else { return Ok(()) };
     if !route.is_failed(status) {
-        exchange.report_success();
+        exchange.report_success(now);
         return Ok(());
     }
     let failure = Failure::Status(status);
@@ -62,8 +64,8 @@ fn failed(again: bool) -> Box<Error> {
 }
 
 /// Writes down that a head came back, and after how long.
-fn note(status: u16, exchange: &mut Exchange) {
-    let took = exchange.attempting().map(|attempting| clock::now().saturating_since(attempting.since));
+fn note(status: u16, exchange: &mut Exchange, now: Moment) {
+    let took = exchange.attempting().map(|attempting| now.saturating_since(attempting.since));
     if let (Some(took), Some(record)) = (took, exchange.trail.attempts.last_mut()) {
         record.took = took;
         record.outcome = AttemptOutcome::Status(status);

@@ -1,29 +1,34 @@
-//! Between steps 6 and 7: the wait for the head of the reply.
+//! Between steps 6 and 7: the wait for the reply, its head and then each piece of its body.
 //!
-//! Decides when it begins, when it is over, and that a head which comes too late is none. An endpoint's time runs
-//! from the moment it has the whole request: how slowly a client sends its body is not the endpoint's fault, and must
-//! not trip a breaker. Over HTTP/2 connections are shared and Pingora bounds the wait: nothing here applies.
+//! Decides when each wait begins and that what comes too late is a failure. An endpoint's time runs from the moment it
+//! has the whole request: how slowly a client sends its body is not the endpoint's fault, and must not trip a breaker.
+//! Over HTTP/2 connections are shared and Pingora bounds the waits: nothing here applies.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_core::protocols::Digest;
+use pingora_core::{Error, ErrorType, Result};
 use portcullis_core::snapshot::Route;
 use portcullis_core::units::Moment;
 
 use super::exchange::{Attempting, Exchange, Plan, Stage};
 use crate::clock;
-use crate::upstream::connect::head_timer;
-use crate::upstream::head_timer::{HeadTimer, Overdue};
+use crate::upstream::connect::timer;
+use crate::upstream::timer::{ConnectionTimer, Expired, Span};
 
-/// An attempt's wait for its head.
+/// How long an idle connection is kept for reuse: shorter than the 60 s after which common
+/// servers close theirs, so that a request seldom meets a closing connection.
+const REST: Duration = Duration::from_secs(55);
+
+/// An attempt's wait for its reply.
 #[derive(Debug)]
 pub(super) struct HeadWait {
     /// When the head is due, as far as is known; `None` if there is no bound.
     due: Option<Moment>,
     upload: Upload,
-    /// The connection's, from when it stands until the head is there.
-    timer: Option<Arc<HeadTimer>>,
+    /// The connection's, from when it stands.
+    timer: Option<Arc<ConnectionTimer>>,
 }
 
 /// Whether the client has sent its request.
@@ -58,16 +63,25 @@ fn due(plan: &Plan, route: &Route, now: Moment) -> Option<Moment> {
 ///
 /// Pingora 0.9.1 mistakes the end of a handshake's empty body for the end of the tunnel if it reads the `101` first
 /// (cloudflare/pingora#946). So the handshake is held back until Pingora has dealt with that end.
-pub(super) fn connected(digest: Option<&Digest>, exchange: &mut Exchange) {
-    let Stage::Attempting(Attempting { admitted, wait, .. }) = &mut exchange.stage else { return };
-    wait.timer = digest.and_then(head_timer).cloned();
-    if let Some(timer) = wait.timer.as_ref().filter(|_| admitted.routed.arrival.is_upgrade) {
+///
+/// # Errors
+/// A kept connection whose rest was over in the very moment it was taken: nothing was sent on it.
+pub(super) fn connected(digest: Option<&Digest>, exchange: &mut Exchange) -> Result<()> {
+    let Stage::Attempting(Attempting { admitted, wait, .. }) = &mut exchange.stage else { return Ok(()) };
+    wait.timer = digest.and_then(timer).cloned();
+    let Some(timer) = &wait.timer else { return Ok(()) };
+    if timer.expect(Span::Head, None).is_err() {
+        return Err(Error::new_up(ErrorType::ConnectionClosed));
+    }
+    if admitted.routed.arrival.is_upgrade {
         timer.hold_back(true);
     }
+    Ok(())
 }
 
 /// The endpoint is given the last of the request: its time begins, unless it has answered already.
 pub(super) fn request_ends(exchange: &mut Exchange) {
+    let has_answered = exchange.has_reply();
     let Stage::Attempting(Attempting { admitted, wait, .. }) = &mut exchange.stage else { return };
     let Some(timer) = &wait.timer else { return };
     if wait.upload == Upload::Pending {
@@ -75,8 +89,9 @@ pub(super) fn request_ends(exchange: &mut Exchange) {
         admitted.plan.restart(now);
         wait.due = due(&admitted.plan, &admitted.routed.route, now);
     }
-    if let Some(due) = wait.due {
-        timer.wait_until(due);
+    if !has_answered {
+        // One that is too late is seen where the read ends.
+        let _late = timer.expect(Span::Head, wait.due);
     }
     let arrival = &admitted.routed.arrival;
     if arrival.is_upgrade {
@@ -85,17 +100,32 @@ pub(super) fn request_ends(exchange: &mut Exchange) {
     }
 }
 
-/// A head is here, and it is the reply's.
+/// A head is here at `now`, and it is the reply's: next is its body, or rest.
 ///
 /// # Errors
 /// It came too late, and what should follow it will not come.
-pub(super) fn head_came(exchange: &mut Exchange) -> Result<(), Overdue> {
-    let Stage::Attempting(Attempting { wait, .. }) = &mut exchange.stage else { return Ok(()) };
-    wait.timer.take().map_or(Ok(()), |timer| timer.head_came())
+pub(super) fn head_came(exchange: &mut Exchange, now: Moment) -> Result<(), Expired> {
+    let Stage::Attempting(Attempting { admitted, wait, .. }) = &mut exchange.stage else { return Ok(()) };
+    let Some(timer) = &wait.timer else { return Ok(()) };
+    timer.expect(Span::Silence, admitted.plan.destination.timeouts.idle.map(|idle| now + idle))
 }
 
-/// Whether the attempt's connection was shut down because its head did not come in time.
-pub(super) fn is_overdue(exchange: &Exchange) -> bool {
-    let wait = exchange.attempting().map(|attempting| &attempting.wait);
-    wait.and_then(|wait| wait.timer.as_ref()).is_some_and(|timer| timer.is_overdue())
+/// A piece of the body is here, perhaps the last.
+///
+/// # Errors
+/// The connection was shut down for its silence. A body that lasts to the end of its connection looks whole then.
+pub(super) fn piece_came(exchange: &mut Exchange, ends: bool) -> Result<()> {
+    let Stage::Attempting(Attempting { admitted, wait, .. }) = &mut exchange.stage else { return Ok(()) };
+    let Some(timer) = &wait.timer else { return Ok(()) };
+    let expected = match admitted.plan.destination.timeouts.idle {
+        _ if ends => timer.expect(Span::Rest, Some(clock::now() + REST)),
+        Some(idle) => timer.expect(Span::Silence, Some(clock::now() + idle)),
+        None => Ok(()),
+    };
+    expected.map_err(|Expired(_)| Error::new_up(ErrorType::ReadTimedout))
+}
+
+/// What took too long, if the attempt's connection was shut down for it.
+pub(super) fn expired(exchange: &Exchange) -> Option<Expired> {
+    exchange.attempting()?.wait.timer.as_ref()?.expired()
 }

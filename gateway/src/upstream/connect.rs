@@ -1,4 +1,4 @@
-//! Opens an HTTP/1 connection to an endpoint and gives it its [`HeadTimer`].
+//! Opens an HTTP/1 connection to an endpoint and gives it its [`ConnectionTimer`].
 //!
 //! Everything else is as Pingora does it: the connect call, its errors, and the options it sets afterwards. How long
 //! it may take is the peer's `total_connection_timeout`, which Pingora puts around it.
@@ -17,7 +17,7 @@ use pingora_core::upstreams::peer::{Tracer, Tracing};
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 
-use super::head_timer::HeadTimer;
+use super::timer::ConnectionTimer;
 
 /// Connects, and starts the connection's timer.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct TimedConnect;
 
 /// The timer of the connection that `digest` is of; `None` if it was not made by [`TimedConnect`].
 #[must_use]
-pub fn head_timer(digest: &Digest) -> Option<&Arc<HeadTimer>> {
+pub fn timer(digest: &Digest) -> Option<&Arc<ConnectionTimer>> {
     digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }
 
@@ -37,7 +37,7 @@ impl Connect for TimedConnect {
         };
         let tcp = ext::connect(address, None).await?;
         let timer =
-            HeadTimer::new(&tcp).or_err(ErrorType::SocketError, "no descriptor for the head's timer")?;
+            ConnectionTimer::new(&tcp).or_err(ErrorType::SocketError, "no descriptor for the timer")?;
         // The head of a reply that nobody gave: the digest's type wants one, its user data is what travels.
         let carrier = ResponseHeader::build_no_case(StatusCode::OK, Some(0))?;
         let mut stream = Stream::from(tcp);
@@ -51,7 +51,7 @@ impl Connect for TimedConnect {
 
 /// Tells the timer that its connection is about to be closed.
 #[derive(Debug)]
-struct Ending(Arc<HeadTimer>);
+struct Ending(Arc<ConnectionTimer>);
 
 impl Tracing for Ending {
     fn on_connected(&self) {}
@@ -93,8 +93,9 @@ mod tests {
         let stream = TimedConnect.connect(&inet(&listener)).await.unwrap();
         let (mut theirs, _) = listener.accept().await.unwrap();
         let digest = stream.get_proxy_digest().unwrap();
-        let timer =
-            Arc::downgrade(digest.user_data.as_ref().unwrap().downcast_ref::<Arc<HeadTimer>>().unwrap());
+        let timer = Arc::downgrade(
+            digest.user_data.as_ref().unwrap().downcast_ref::<Arc<ConnectionTimer>>().unwrap(),
+        );
         drop(stream);
         assert_eq!(theirs.read(&mut [0; 1]).await.unwrap(), 0);
         drop(digest);

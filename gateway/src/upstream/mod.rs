@@ -2,5 +2,5 @@
 
 pub mod connect;
 pub mod failure;
-pub mod head_timer;
 pub mod peer;
+pub mod timer;

@@ -15,9 +15,8 @@ use super::connect::TimedConnect;
 /// Concurrent HTTP/2 streams on one connection to an endpoint. Pingora's own default is one.
 const H2_STREAMS_MAX: usize = 100;
 
-/// How long an idle connection is kept for reuse: shorter than the 60 s after which common
-/// servers close theirs, so that a request seldom meets a closing connection.
-const POOL_IDLE: Duration = Duration::from_secs(55);
+/// How long an idle HTTP/2 connection is kept for reuse; for HTTP/1 the connection's timer says so.
+const H2_IDLE: Duration = Duration::from_secs(55);
 
 thread_local! {
     /// Each peer takes a share of it; one for each thread, so that workers do not all count on one counter.
@@ -29,8 +28,9 @@ thread_local! {
 pub struct Allowance {
     /// To open a connection.
     pub connect: Duration,
-    /// Longest silence of the endpoint; over HTTP/2 also the whole wait for the head of its reply.
-    pub read: Duration,
+    /// Over HTTP/2: longest silence of the endpoint, and the whole wait for the head of its reply. Over HTTP/1 that is the
+    /// connection's timer's: a bound of Pingora's would arm and drop a timer for every request.
+    pub h2_read: Duration,
     /// Longest wait for the endpoint to take bytes.
     pub write: Duration,
 }
@@ -44,16 +44,18 @@ pub fn peer(address: SocketAddr, protocol: Protocol, group: u64, allowance: Allo
     let options = &mut peer.options;
     options.connection_timeout = Some(allowance.connect);
     options.total_connection_timeout = Some(allowance.connect);
-    options.read_timeout = Some(allowance.read);
     options.write_timeout = Some(allowance.write);
-    options.idle_timeout = Some(POOL_IDLE);
     options.max_h2_streams = H2_STREAMS_MAX;
     match protocol {
         Protocol::Http1 => {
             options.set_http_version(1, 1);
             options.custom_l4 = Some(TIMED_CONNECT.with(Arc::clone));
         }
-        Protocol::H2c => options.set_http_version(2, 2),
+        Protocol::H2c => {
+            options.set_http_version(2, 2);
+            options.read_timeout = Some(allowance.h2_read);
+            options.idle_timeout = Some(H2_IDLE);
+        }
     }
     Box::new(peer)
 }

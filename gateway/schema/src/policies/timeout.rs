@@ -17,7 +17,7 @@ keys! {
         /// From the whole request to the head of the answer, retries included (default 30s); `none` for no bound.
         /// The time a client takes to send its body does not count.
         key request: Option<At<Setting<Duration>>>,
-        /// Longest silence of an endpoint, in a body or a tunnel or before the head of its answer, and longest wait
+        /// Longest silence of an endpoint, in a body or a tunnel, over HTTP/2 also before the head of its answer, and longest wait
         /// for it to take bytes (default 60s, or `request` if that is longer); `none` for no bound.
         key idle: Option<At<Setting<Duration>>>,
     }

@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
@@ -67,6 +67,8 @@ pub(crate) enum Act {
     Hang,
     /// These bytes as they are, then a close.
     Verbatim(Vec<u8>),
+    /// These bytes as they are, then nothing until the gateway gives up.
+    Stall(Vec<u8>),
     /// The reply without its last byte, then a reset.
     Cut(Answer),
     /// The reply byte by byte, with this pause between.
@@ -124,6 +126,8 @@ struct Shared {
     script: Box<dyn Fn(&Seen) -> Act + Send + Sync>,
     seen: Mutex<Vec<Seen>>,
     streams: Mutex<Vec<Weak<TcpStream>>>,
+    /// Connections whose thread has ended.
+    ended: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -136,6 +140,7 @@ impl Upstream {
             script: Box::new(script),
             seen: Mutex::default(),
             streams: Mutex::default(),
+            ended: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         });
         let accepting = shared.clone();
@@ -173,6 +178,11 @@ impl Upstream {
         self.shared.seen.lock().unwrap().len()
     }
 
+    /// How many connections are open now.
+    pub(crate) fn open(&self) -> usize {
+        self.connections() - self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// How many connections were opened so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.streams.lock().unwrap().len()
@@ -198,7 +208,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let stream = Arc::new(stream);
         shared.streams.lock().unwrap().push(Arc::downgrade(&stream));
         let shared = shared.clone();
-        thread::spawn(move || serve(&stream, &shared));
+        thread::spawn(move || {
+            serve(&stream, &shared);
+            shared.ended.fetch_add(1, Ordering::SeqCst);
+        });
     }
 }
 
@@ -226,6 +239,11 @@ fn act(act: Act, seen: &Seen, mut stream: &TcpStream, reader: &mut impl Read) ->
         }
         Act::Reset => reset(stream),
         Act::Hang => {
+            let _until_closed = std::io::copy(reader, &mut std::io::sink());
+            None
+        }
+        Act::Stall(bytes) => {
+            stream.write_all(&bytes).ok()?;
             let _until_closed = std::io::copy(reader, &mut std::io::sink());
             None
         }
