@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::accept::turned;
 use super::afterwards::Afterwards;
+use super::carried::carried;
 use super::gauge::Seat;
 use super::guard::{Drain, GuardedIo, Transport};
 use super::refusal::{Refusal, RefusalCause, RefusalSink};
@@ -42,12 +43,9 @@ pub struct ConnectionInfo {
 }
 
 /// The connection a request came on, from `session.digest()`; `None` on a stream that no listener of ours made.
-///
-/// It travels as the proxy digest's user data: of Pingora's digests only that one is open to others on every
-/// transport and reaches HTTP/1 and HTTP/2 sessions alike (`SslDigest::extension` can be set by Pingora only).
 #[must_use]
 pub fn connection_info(digest: &Digest) -> Option<&Arc<ConnectionInfo>> {
-    digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    carried(digest)
 }
 
 /// A connection as the accept loop hands it over.

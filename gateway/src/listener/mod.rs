@@ -6,6 +6,7 @@
 mod accept;
 mod afterwards;
 mod bind;
+mod carried;
 mod certs;
 mod connection;
 mod gauge;
@@ -18,6 +19,7 @@ mod tls;
 pub use accept::{CERTIFICATE_POLL, ListenerService};
 pub use afterwards::{Afterwards, Errand};
 pub use bind::BindError;
+pub use carried::{carried, carrying};
 pub use certs::{CertError, CertReload, CertStore, CertificateFiles, PEM_FILE_MAX_BYTES};
 pub use connection::{ConnectionInfo, connection_info};
 pub use gauge::InFlight;

@@ -13,7 +13,7 @@ use portcullis_core::snapshot::{Destination, Fallback, FallbackAnswer, Route, Ti
 use portcullis_core::upstream::{Ask, NoPick};
 
 use super::exchange::{Arrival, AttemptOutcome, AttemptRecord, Attempting, Exchange, Plan, Stage};
-use super::wait::{HeadWait, Upload};
+use super::wait::{ReplyWait, Upload};
 use crate::upstream::peer::{Allowance, peer};
 use crate::{clock, entropy};
 
@@ -107,7 +107,7 @@ fn pick(exchange: &mut Exchange, upload: Upload) -> Result<Box<HttpPeer>, Failur
         took: Duration::ZERO,
     });
     let routed = &admitted.routed;
-    let wait = HeadWait::new(plan, &routed.route, upload, now);
+    let wait = ReplyWait::new(plan, &routed.route, upload, now);
     let allowance = allowance(plan.destination.timeouts, wait.left(now), &routed.arrival);
     let group = group(&upstream.name);
     exchange.stage = Stage::Attempting(Attempting { admitted, lease, since: now, wait });

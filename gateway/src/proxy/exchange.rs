@@ -24,7 +24,7 @@ use portcullis_core::upstream::{Lease, Verdict};
 use portcullis_plugin_sdk::{Reply, RequestFacts, Scheme, Vars};
 use smallvec::SmallVec;
 
-use super::wait::HeadWait;
+use super::wait::ReplyWait;
 use crate::listener::ConnectionInfo;
 use crate::live::{ActiveRequest, Live};
 
@@ -122,8 +122,8 @@ pub(super) struct Attempting {
     /// The endpoint, counted as in use until it is dropped.
     pub(super) lease: Lease,
     pub(super) since: Moment,
-    /// The wait for the head of its reply.
-    pub(super) wait: HeadWait,
+    /// The wait for its reply.
+    pub(super) wait: ReplyWait,
 }
 
 /// What happened so far, for the reply, the feedback and the log line.

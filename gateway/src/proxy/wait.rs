@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_secs(55);
 
 /// An attempt's wait for its reply.
 #[derive(Debug)]
-pub(super) struct HeadWait {
+pub(super) struct ReplyWait {
     /// When the head is due, as far as is known; `None` if there is no bound.
     due: Option<Moment>,
     upload: Upload,
@@ -40,7 +40,7 @@ pub(super) enum Upload {
     Pending,
 }
 
-impl HeadWait {
+impl ReplyWait {
     /// The wait of an attempt that begins at `now`.
     pub(super) fn new(plan: &Plan, route: &Route, upload: Upload, now: Moment) -> Self {
         Self { due: due(plan, route, now), upload, timer: None }

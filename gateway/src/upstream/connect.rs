@@ -6,18 +6,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::StatusCode;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::ext;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{Digest, GetProxyDigest};
 use pingora_core::upstreams::peer::{Tracer, Tracing};
 use pingora_core::{Error, ErrorType, OrErr, Result};
-use pingora_http::ResponseHeader;
 
 use super::timer::ConnectionTimer;
+use crate::listener::{carried, carrying};
 
 /// Connects, and starts the connection's timer.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ pub struct TimedConnect;
 /// The timer of the connection that `digest` is of; `None` if it was not made by [`TimedConnect`].
 #[must_use]
 pub fn timer(digest: &Digest) -> Option<&Arc<ConnectionTimer>> {
-    digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    carried(digest)
 }
 
 #[async_trait]
@@ -38,10 +36,8 @@ impl Connect for TimedConnect {
         let tcp = ext::connect(address, None).await?;
         let timer =
             ConnectionTimer::new(&tcp).or_err(ErrorType::SocketError, "no descriptor for the timer")?;
-        // The head of a reply that nobody gave: the digest's type wants one, its user data is what travels.
-        let carrier = ResponseHeader::build_no_case(StatusCode::OK, Some(0))?;
         let mut stream = Stream::from(tcp);
-        stream.set_proxy_digest(ProxyDigest::new(Box::new(carrier), Some(Box::new(timer.clone()))));
+        stream.set_proxy_digest(carrying(timer.clone())?);
         stream.tracer = Some(Tracer(Box::new(Ending(timer.clone()))));
         // From here on the stream ends the task, whatever becomes of it.
         drop(pingora_runtime::current_handle().spawn(timer.keep()));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use portcullis_core::snapshot::{Explained, Explanation, Origin};
+use portcullis_core::snapshot::{Explained, Explanation};
 use portcullis_schema::{Sources, Span};
 use serde_json::{Value, json};
 
@@ -37,13 +37,7 @@ fn row(setting: &Explained, sources: &Sources) -> [String; 4] {
         Some(upstream) => format!("{} (to {upstream})", setting.key),
         None => setting.key.clone(),
     };
-    let origin = match &setting.origin {
-        Origin::Portcullis => "default".to_owned(),
-        Origin::Defaults => "defaults".to_owned(),
-        Origin::Upstream(name) => format!("upstream {name}"),
-        Origin::Policy(name) => format!("policy {name}"),
-        Origin::Route => "route".to_owned(),
-    };
+    let origin = setting.origin.to_string();
     [key, setting.value.clone(), origin, setting.at.map(|at| place(at, sources)).unwrap_or_default()]
 }
 
@@ -58,19 +52,12 @@ pub(super) fn json(explanation: &Explanation, sources: &Sources) -> Value {
         .settings
         .iter()
         .map(|setting| {
-            let (source, name) = match &setting.origin {
-                Origin::Portcullis => ("default", None),
-                Origin::Defaults => ("defaults", None),
-                Origin::Upstream(name) => ("upstream", Some(name)),
-                Origin::Policy(name) => ("policy", Some(name)),
-                Origin::Route => ("route", None),
-            };
             json!({
                 "key": setting.key,
                 "upstream": setting.upstream,
                 "value": setting.value,
-                "source": source,
-                "name": name,
+                "source": setting.origin.source(),
+                "name": setting.origin.name(),
                 "file": setting.at.map(file),
                 "line": setting.at.map(|at| at.line),
                 "column": setting.at.map(|at| at.column),

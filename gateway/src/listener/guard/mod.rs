@@ -17,16 +17,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
 use bytes::BytesMut;
-use http::StatusCode;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{ALPN, SocketDigest, TimingDigest};
-use pingora_http::ResponseHeader;
 use portcullis_core::framing::Scanner;
 
 use crate::clock;
 
+use super::carried::carrying;
 use super::connection::ConnectionInfo;
 use super::limits::Limits;
 use super::refusal::RefusalSink;
@@ -146,15 +145,11 @@ impl Digests {
     fn of(transport: &Transport, info: &Arc<ConnectionInfo>) -> Self {
         let socket = SocketDigest::from_raw_fd(transport.fd());
         let _fresh = socket.peer_addr.set(Some(SocketAddr::Inet(info.client)));
-        // The head of a reply that nobody gave: the digest's type wants one, its user data is what travels.
-        let carrier = ResponseHeader::build_no_case(StatusCode::OK, Some(0)).ok();
-        let proxy =
-            carrier.map(|head| Arc::new(ProxyDigest::new(Box::new(head), Some(Box::new(info.clone())))));
         Self {
             alpn: transport.alpn(),
             tls: transport.tls_digest(),
             socket: Arc::new(socket),
-            proxy,
+            proxy: carrying(info.clone()).ok().map(Arc::new),
             timing: TimingDigest { established_ts: clock::system_time(), ..TimingDigest::default() },
         }
     }

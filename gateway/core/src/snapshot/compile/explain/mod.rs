@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 
 use portcullis_schema::{At, Document, Loaded, PolicyKeys, Route, Sources, Span, Timeout, Written, outline};
@@ -56,6 +57,37 @@ pub enum Origin {
     Policy(Arc<str>),
     /// The route itself.
     Route,
+}
+
+impl Origin {
+    /// The word for its kind.
+    #[must_use]
+    pub const fn source(&self) -> &'static str {
+        match self {
+            Self::Portcullis => "default",
+            Self::Defaults => "defaults",
+            Self::Upstream(_) => "upstream",
+            Self::Policy(_) => "policy",
+            Self::Route => "route",
+        }
+    }
+
+    /// Which one of its kind, where there may be several.
+    #[must_use]
+    pub const fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Upstream(name) | Self::Policy(name) => Some(name),
+            Self::Portcullis | Self::Defaults | Self::Route => None,
+        }
+    }
+}
+
+/// The word, and the name behind it.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source())?;
+        self.name().map_or(Ok(()), |name| write!(f, " {name}"))
+    }
 }
 
 /// What one layer says, and who that is.

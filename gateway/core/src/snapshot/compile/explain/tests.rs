@@ -69,15 +69,8 @@ fn lines(text: &str) -> Vec<String> {
     let explanation = explain(&loaded, &snapshot.expect(&shown), "a").unwrap();
     let line = |setting: &Explained| {
         let upstream = setting.upstream.as_ref().map(|name| format!("@{name}")).unwrap_or_default();
-        let who = match &setting.origin {
-            Origin::Portcullis => "default".to_owned(),
-            Origin::Defaults => "defaults".to_owned(),
-            Origin::Upstream(name) => format!("upstream {name}"),
-            Origin::Policy(name) => format!("policy {name}"),
-            Origin::Route => "route".to_owned(),
-        };
         let place = setting.at.map(|at| format!(":{}", at.line)).unwrap_or_default();
-        format!("{}{upstream} = {} ({who}{place})", setting.key, setting.value)
+        format!("{}{upstream} = {} ({}{place})", setting.key, setting.value, setting.origin)
     };
     explanation.settings.iter().map(line).collect()
 }
