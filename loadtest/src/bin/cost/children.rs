@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -84,6 +85,22 @@ impl Running {
             }
             tokio::time::sleep(POLL_PAUSE).await;
         }
+    }
+
+    /// Holds it still: its memory and its connections stay, its timers do not run.
+    pub(crate) fn pause(&self) -> Result<(), String> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it run again.
+    pub(crate) fn resume(&self) -> Result<(), String> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), String> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| format!("{} has no process id", self.name))?;
+        kill_process(pid, signal).map_err(|error| format!("cannot signal {}: {error}", self.name))
     }
 
     /// Kills it and waits until it is gone.

@@ -73,6 +73,9 @@ impl Blocks {
         for first in (0..self.count).step_by(BLOCKS_PER_START) {
             let entries = start().await?;
             for entry in &entries {
+                entry.pause()?;
+            }
+            for entry in &entries {
                 self.window(first, entry, FIRST_WARM_UP, Duration::ZERO).await?;
             }
             let blocks = first..self.count.min(first + BLOCKS_PER_START);
@@ -108,6 +111,7 @@ impl Blocks {
         Ok(windows)
     }
 
+    /// Lets `entry` run, loads it and measures; the others are held still.
     async fn window(
         &self,
         block: usize,
@@ -115,6 +119,7 @@ impl Blocks {
         warm_up: Duration,
         length: Duration,
     ) -> Result<Window, String> {
+        entry.resume()?;
         let plan = Plan {
             rate_per_s: self.rate_per_s,
             connections_max: CONNECTIONS,
@@ -136,6 +141,7 @@ impl Blocks {
         let driver_ns = CpuTimes::of(own)?.since(&driver);
         let stolen = Ticks::of(self.cpu)?.stolen_since(ticks);
         let report = load.stop().await;
+        entry.pause()?;
         if !report.is_clean() {
             return Err(format!("{} answered wrongly:\n{}", entry.name, report.summary()));
         }
