@@ -83,8 +83,7 @@ fn limits(
     exchange: &mut Exchange,
     gateway: &Gateway,
 ) -> Result<(), Rejection> {
-    let live = exchange.live.clone();
-    let Exchange { stage: Stage::Routed(routed), trail, .. } = exchange else { return Ok(()) };
+    let Exchange { stage: Stage::Routed(routed), trail, live, .. } = exchange else { return Ok(()) };
     let consumer = routed.identity.as_ref().and_then(|identity| identity.consumer.as_deref());
     for limit in live.snapshot.limits_for(route, consumer) {
         let is_early = limit.settings().by != LimitBy::Consumer;
@@ -179,11 +178,9 @@ async fn token(gate: &JwtGate, headers: &HeaderMap, gateway: &Gateway) -> Result
 /// A body that announces itself as too long is refused before an upstream hears of it; one that
 /// does not is counted on the way.
 fn announced_body(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
+    let Some(max) = route.body_bytes_max else { return Ok(()) };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match (announced, route.body_bytes_max) {
-        (Some(announced), Some(max)) if announced > max => Err(Rejection::BodyTooLarge),
-        (Some(_) | None, _) => Ok(()),
-    }
+    if announced.is_some_and(|bytes| bytes > max) { Err(Rejection::BodyTooLarge) } else { Ok(()) }
 }
 
 fn run_chain(
@@ -216,7 +213,6 @@ fn settle(report: ChainReport, gateway: &Gateway) -> Result<(), Stopped> {
 
 /// Chooses where the request goes and moves it on.
 fn plan(exchange: &mut Exchange) -> Result<(), Stopped> {
-    let now = clock::now();
     let stage = exchange.take_stage();
     let Stage::Routed(routed) = stage else {
         exchange.stage = stage;
@@ -227,7 +223,7 @@ fn plan(exchange: &mut Exchange) -> Result<(), Stopped> {
         return Err(Rejection::NoRoute.into());
     };
     if let Some(retry) = &routed.route.retry {
-        retry.on_request(now);
+        retry.on_request(clock::now());
     }
     exchange.stage = Stage::Admitted(Admitted { routed, plan: Plan::first(destination, exchange.started) });
     Ok(())

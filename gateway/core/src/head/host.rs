@@ -54,18 +54,18 @@ impl<'a> Authority<'a> {
     /// # Errors
     /// A [`Violation`] if it is empty, has user information, a list, a path, a space, or a port out of range.
     pub fn parse(raw: &'a [u8]) -> Result<Self, Violation> {
-        if raw.is_empty() {
-            return Err(Violation::malformed("the host is empty"));
-        }
-        let raw = std::str::from_utf8(raw).map_err(|_| BAD_HOST)?;
-        let (host, port) = if raw.starts_with('[') {
-            let end = raw.find(']').ok_or(BAD_HOST)?;
-            let (literal, port) = raw.split_at_checked(end + 1).ok_or(BAD_HOST)?;
-            (ip_literal(literal)?, port)
-        } else {
-            let end = raw.find(':').unwrap_or(raw.len());
-            let (name, port) = raw.split_at_checked(end).ok_or(BAD_HOST)?;
-            (registered_name(name)?, port)
+        let (host, port) = match raw.first() {
+            None => return Err(Violation::malformed("the host is empty")),
+            Some(b'[') => {
+                let end = raw.iter().position(|&byte| byte == b']').ok_or(BAD_HOST)?;
+                let (literal, port) = raw.split_at_checked(end + 1).ok_or(BAD_HOST)?;
+                (ip_literal(literal)?, port)
+            }
+            Some(_) => {
+                let end = raw.iter().position(|&byte| byte == b':').unwrap_or(raw.len());
+                let (name, port) = raw.split_at_checked(end).ok_or(BAD_HOST)?;
+                (registered_name(name)?, port)
+            }
         };
         let port = if port.is_empty() { None } else { Some(parse_port(port)?) };
         Ok(Self { host: HostName(host), port })
@@ -78,21 +78,22 @@ impl<'a> Authority<'a> {
     }
 }
 
-fn ip_literal(literal: &str) -> Result<Cow<'_, str>, Violation> {
+fn ip_literal(literal: &[u8]) -> Result<Cow<'_, str>, Violation> {
+    let literal = std::str::from_utf8(literal).map_err(|_| BAD_HOST)?;
     let inner = literal.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(BAD_HOST)?;
     let address: Ipv6Addr = inner.parse().map_err(|_| BAD_HOST)?;
     let shortest = format!("[{address}]");
     Ok(if shortest == literal { Cow::Borrowed(literal) } else { Cow::Owned(shortest) })
 }
 
-fn registered_name(raw: &str) -> Result<Cow<'_, str>, Violation> {
-    let name = raw.strip_suffix('.').unwrap_or(raw);
+fn registered_name(raw: &[u8]) -> Result<Cow<'_, str>, Violation> {
+    let name = raw.strip_suffix(b".").unwrap_or(raw);
     if name.len() > HOST_BYTES_MAX {
         return Err(BAD_HOST);
     }
     let mut label_bytes = 0_usize;
     let mut has_upper = false;
-    for byte in name.bytes() {
+    for byte in name {
         match byte {
             b'.' if label_bytes > 0 => label_bytes = 0,
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => label_bytes += 1,
@@ -109,16 +110,17 @@ fn registered_name(raw: &str) -> Result<Cow<'_, str>, Violation> {
     if label_bytes == 0 {
         return Err(BAD_HOST);
     }
+    let name = std::str::from_utf8(name).map_err(|_| BAD_HOST)?;
     Ok(if has_upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 /// `:8080`. A leading zero is refused: it is a second spelling of the same port.
-fn parse_port(text: &str) -> Result<u16, Violation> {
-    let digits = text.strip_prefix(':').ok_or(BAD_HOST)?;
-    if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+fn parse_port(text: &[u8]) -> Result<u16, Violation> {
+    let digits = text.strip_prefix(b":").ok_or(BAD_HOST)?;
+    if digits.starts_with(b"0") || !digits.iter().all(u8::is_ascii_digit) {
         return Err(BAD_PORT);
     }
-    digits.parse().map_err(|_| BAD_PORT)
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(BAD_PORT)
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use super::transport::Transport;
 /// The most that is gathered before it is written without a flush, in bytes.
 const OUTBOX_MAX_BYTES: usize = 8 * 1024;
 
+/// Room that is made for an answer when its head comes: most are whole within it.
+const OUTBOX_FIRST_BYTES: usize = 2 * 1024;
+
 /// Bytes on their way out.
 #[derive(Debug, Default)]
 pub(super) struct Outbox(BytesMut);
@@ -34,6 +37,9 @@ impl Outbox {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.0.len() + buf.len() <= OUTBOX_MAX_BYTES {
+            if self.0.is_empty() {
+                self.0.reserve(OUTBOX_FIRST_BYTES);
+            }
             self.0.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
         }
