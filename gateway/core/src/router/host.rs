@@ -132,6 +132,13 @@ impl HostIndex {
         *self.any.get_or_insert_with(plant)
     }
 
+    /// Follows the trees to where they were laid down.
+    pub(super) fn move_roots(&mut self, to: impl Fn(Root) -> Root) {
+        for root in self.exact.values_mut().chain(self.below.values_mut()).chain(&mut self.any) {
+            *root = to(*root);
+        }
+    }
+
     /// The roots to try for `host`, most specific first.
     pub(super) fn roots(&self, host: &str) -> impl Iterator<Item = Root> {
         let exact = self.exact.get(host).copied();
