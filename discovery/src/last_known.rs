@@ -173,7 +173,7 @@ fn record(query: &ServiceQuery, known: &Remembered) -> SetRecord {
             Health::Critical => HealthRecord::Critical,
         },
         tags: endpoint.tags.iter().map(|tag| tag.to_string()).collect(),
-        meta: endpoint.meta.as_ref().clone(),
+        meta: endpoint.meta.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         datacenter: endpoint.datacenter.as_deref().map(str::to_owned),
     };
     SetRecord {
@@ -213,7 +213,7 @@ fn remembered(record: SetRecord) -> Option<(ServiceQuery, Remembered)> {
                 HealthRecord::Critical => Health::Critical,
             },
             tags: record.tags.into_iter().map(Arc::from).collect(),
-            meta: Arc::new(record.meta),
+            meta: record.meta.into(),
             datacenter: record.datacenter.map(Arc::from),
         })
     };
@@ -266,7 +266,7 @@ mod tests {
             weight: NonZeroU16::new(7).expect("7"),
             health: Health::Warning,
             tags: [Arc::from("v2")].into(),
-            meta: Arc::new(BTreeMap::from([("zone".to_owned(), "b".to_owned())])),
+            meta: BTreeMap::from([("zone".to_owned(), "b".to_owned())]).into(),
             datacenter: Some(Arc::from("dc1")),
             ..endpoint(1)
         }]);

@@ -3,12 +3,13 @@
 //! Decides which identifiers are well formed. Never judges an endpoint: health is as reported,
 //! and what to make of it is the balancer's business.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use crate::Meta;
 
 /// The identifier of an endpoint in its registry: 1 to [`EndpointId::BYTES_MAX`] bytes without
 /// control characters.
@@ -67,7 +68,7 @@ pub struct Endpoint {
     /// Its tags, in the registry's order.
     pub tags: Arc<[Arc<str>]>,
     /// Its metadata.
-    pub meta: Arc<BTreeMap<String, String>>,
+    pub meta: Meta,
     /// The datacenter it runs in, where the registry knows one.
     pub datacenter: Option<Arc<str>>,
 }
@@ -155,7 +156,7 @@ impl Endpoint {
             weight: NonZeroU16::MIN,
             health: Health::Passing,
             tags: Arc::default(),
-            meta: Arc::default(),
+            meta: Meta::default(),
             datacenter: None,
         }
     }

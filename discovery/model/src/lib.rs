@@ -6,9 +6,11 @@
 pub mod endpoint;
 pub mod endpoint_set;
 pub mod freshness;
+pub mod meta;
 pub mod service;
 
 pub use endpoint::{Endpoint, EndpointId, EndpointIdError, Health};
 pub use endpoint_set::EndpointSet;
 pub use freshness::Freshness;
+pub use meta::Meta;
 pub use service::{ServiceName, ServiceNameError};

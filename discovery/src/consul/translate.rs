@@ -119,7 +119,7 @@ fn endpoint(raw: &RawValue) -> Result<Endpoint, SkipReason> {
         weight,
         health,
         tags: entry.service.tags.into_iter().map(Arc::from).collect(),
-        meta: Arc::new(entry.service.meta),
+        meta: entry.service.meta.into(),
         datacenter,
     })
 }
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(read.set.len(), 1);
         let endpoint = read.set.iter().next().expect("one");
         assert_eq!(endpoint.tags.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["v2"]);
-        assert_eq!(endpoint.meta.get("zone").map(String::as_str), Some("b"));
+        assert_eq!(endpoint.meta.get("zone"), Some("b"));
         assert_eq!(endpoint.datacenter.as_deref(), Some("dc1"));
         let expected = [
             (SkipReason::Unreadable, 2),

@@ -100,7 +100,7 @@ pub(crate) async fn weights_tags_meta_and_datacenter_arrive(subject: &Subject) {
     let mut watch = source.watch(&query("rich"));
     let found = one(&mut watch, "weight 9", |found| found.weight.get() == 9).await;
     assert_eq!(found.tags.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["v2", "blue"]);
-    assert_eq!(found.meta.get("zone").map(String::as_str), Some("b"));
+    assert_eq!(found.meta.get("zone"), Some("b"));
     assert_eq!(found.datacenter.as_deref(), Some("dc1"));
     subject.register(definition(5)).await;
     one(&mut watch, "weight 5", |found| found.weight.get() == 5).await;

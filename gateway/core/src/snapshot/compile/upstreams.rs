@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use portcullis_discovery_model::{Endpoint, EndpointId, EndpointSet, Health, ServiceName};
+use portcullis_discovery_model::{Endpoint, EndpointId, EndpointSet, Health, Meta, ServiceName};
 use portcullis_schema as schema;
 use portcullis_schema::{At, Code, Document, Protocol, ServiceRef, Span};
 
@@ -198,7 +198,7 @@ fn hosts_source(hosts: impl IntoIterator<Item = (std::net::SocketAddr, NonZeroU1
         weight,
         health: Health::Passing,
         tags: Arc::default(),
-        meta: Arc::default(),
+        meta: Meta::default(),
         datacenter: None,
     };
     UpstreamSource::Hosts(EndpointSet::new(hosts.into_iter().map(endpoint).collect()))
