@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use portcullis::cli::Cli;
+use portcullis_allocator::{MiMalloc, keep_pages_between_requests};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    keep_pages_between_requests();
     Cli::read().run()
 }

@@ -26,6 +26,7 @@ const RULES: &[Rule] = &[
         may_use: &[
             "portcullis-core",
             "portcullis-schema",
+            "portcullis-allocator",
             "portcullis-discovery",
             "portcullis-discovery-model",
             "portcullis-plugin-sdk",
@@ -39,6 +40,7 @@ const RULES: &[Rule] = &[
         never: NO_RUNTIME,
     },
     Rule { name: "portcullis-schema", may_use: &[], never: NO_RUNTIME },
+    Rule { name: "portcullis-allocator", may_use: &[], never: NO_RUNTIME },
     Rule {
         name: "portcullis-discovery",
         may_use: &["portcullis-discovery-model", "portcullis-consul-wire"],

@@ -43,11 +43,13 @@ pub fn candidate(
     catalog: &Catalog,
     carried: &Carried,
 ) -> Result<Candidate, Refusal> {
-    std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         let reader = scope.spawn(|| read(root, files, env, catalog, carried));
         // A panic in there is a bug of ours; it goes on as the caller's.
         reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    });
+    portcullis_allocator::give_back_free_memory();
+    result
 }
 
 fn read(
