@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::store::StoreError;
+
 /// An answer that says what is wrong and, where one exists, the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -75,8 +77,19 @@ impl From<PathRejection> for Problem {
     }
 }
 
-impl From<crate::store::StoreError> for Problem {
-    fn from(error: crate::store::StoreError) -> Self {
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_passing() {
+            tracing::warn!(%error, "the database does not answer");
+            let detail = "the service's database does not answer just now; try again";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
+        }
         Self::internal(&error)
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
     }
 }

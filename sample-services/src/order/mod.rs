@@ -14,13 +14,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
-use crate::server::StartError;
-use crate::settings::Settings;
+use crate::server::{Service, Start, StartError};
 use crate::store::Store;
 use partners::{Partners, Trace};
 use records::{Order, Records};
@@ -39,14 +37,15 @@ type Shared = State<Arc<Orders>>;
 ///
 /// # Errors
 /// When the database cannot be used.
-pub fn build(settings: &Settings, client: &Client) -> Result<Router, StartError> {
-    let store = Store::open(&settings.data_dir, "order", records::MIGRATIONS)?;
-    let partners = Partners::new(client.clone(), &settings.gateway);
-    Ok(Router::new()
+pub async fn build(start: &Start) -> Result<Service, StartError> {
+    let store = Store::open(&start.settings.database("order"), records::MIGRATIONS).await?;
+    let partners = Partners::new(start.client.clone(), &start.settings.gateway);
+    let router = Router::new()
         .route("/orders", post(create).get(list))
         .route("/orders/{id}", get(one))
         .route("/orders/{id}/payment", post(pay_again))
-        .with_state(Arc::new(Orders { records: Records::new(store), partners })))
+        .with_state(Arc::new(Orders { records: Records::new(store), partners }));
+    Ok(Service::new(router))
 }
 
 #[derive(Deserialize)]
