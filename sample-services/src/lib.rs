@@ -4,12 +4,20 @@
 //! gateway for. They are read as examples: this is how a service registers with Consul, reports
 //! its health, stops without losing a request, and calls another one.
 
+pub mod call;
+pub mod clock;
 pub mod database_url;
+pub mod identity;
+pub mod logs;
+pub mod openapi;
+pub mod page;
 pub mod problem;
 pub mod register;
 pub mod server;
 pub mod settings;
 pub mod store;
+pub mod text;
+pub mod trace;
 
 pub mod order;
 pub mod payment;
@@ -18,3 +26,5 @@ pub mod user;
 
 #[cfg(test)]
 mod databases;
+#[cfg(test)]
+mod served;

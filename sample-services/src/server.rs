@@ -6,16 +6,19 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+use axum::{Router, middleware};
 use futures_util::future::join_all;
 use reqwest::Client;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use utoipa_axum::router::OpenApiRouter;
 
+use crate::logs::{self, HEALTH_PATH, Logs};
+use crate::openapi;
 use crate::register::Registration;
 use crate::settings::{BadSetting, Settings};
 use crate::store::StoreError;
@@ -73,7 +76,7 @@ pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A service, built: what it answers, and what it does beside.
 pub struct Service {
-    router: Router,
+    router: OpenApiRouter,
     background: Vec<Background>,
     tags: Vec<String>,
 }
@@ -81,8 +84,8 @@ pub struct Service {
 impl Service {
     /// A service that only answers.
     #[must_use]
-    pub fn new(router: Router) -> Self {
-        Self { router, background: Vec::new(), tags: Vec::new() }
+    pub fn new(router: impl Into<OpenApiRouter>) -> Self {
+        Self { router: router.into(), background: Vec::new(), tags: Vec::new() }
     }
 
     /// Does this beside answering.
@@ -115,23 +118,24 @@ pub fn main<B>(name: &'static str, build: B) -> ExitCode
 where
     B: AsyncFnOnce(&Start) -> Result<Service, StartError>,
 {
-    tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(std::io::stderr).init();
+    let logs = Logs::new(name);
+    logs.install();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(StartError::from)
-        .and_then(|runtime| runtime.block_on(run(name, build)));
+        .and_then(|runtime| runtime.block_on(run(name, &logs, build)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(service = name, %error, "cannot start");
+            tracing::error!(%error, "cannot start");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run<B>(name: &'static str, build: B) -> Result<(), StartError>
+async fn run<B>(name: &'static str, logs: &Logs, build: B) -> Result<(), StartError>
 where
     B: AsyncFnOnce(&Start) -> Result<Service, StartError>,
 {
@@ -146,7 +150,8 @@ where
     let listener =
         TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
     let address = listener.local_addr()?;
-    tracing::info!(service = name, %address, "serving");
+    logs.serving_at(address);
+    tracing::info!(%address, "serving");
     serve(name, start, stop, service, listener, address).await
 }
 
@@ -168,7 +173,7 @@ async fn serve(
         spawn(registration.keep(stopping))
     });
     let background: Vec<_> = background.into_iter().map(spawn).collect();
-    let app = router.route("/healthz", get(|| async { "ok\n" })).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let app = app(router);
     let until_closed = async move {
         let _ = closing.wait_for(|closed| *closed).await;
     };
@@ -187,8 +192,15 @@ async fn serve(
     if tokio::time::timeout(DRAIN_MAX, join_all(background)).await.is_err() {
         tracing::warn!("stopped with work still running in the background");
     }
-    tracing::info!(service = name, "stopped");
+    tracing::info!("stopped");
     Ok(())
+}
+
+/// Everything that every service answers, around what only this one does.
+pub(crate) fn app(service: OpenApiRouter) -> Router {
+    openapi::described(service.route(HEALTH_PATH, get(|| async { "ok\n" })))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(logs::told))
 }
 
 async fn asked_to_stop() -> Result<(), StartError> {
