@@ -18,6 +18,7 @@ pub mod settings;
 pub mod store;
 pub mod text;
 pub mod trace;
+pub mod whole;
 
 pub mod order;
 pub mod payment;
