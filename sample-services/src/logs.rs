@@ -52,8 +52,10 @@ impl Logs {
         // The driver tells of each statement; only what goes wrong is of interest here.
         let levels = Targets::new().with_default(LevelFilter::INFO).with_target("sqlx", LevelFilter::WARN);
         let layer = JsonLines { logs: self.clone(), write: |line: &[u8]| std::io::stderr().write_all(line) };
-        // A second one in the same process is refused, and the first goes on.
-        let _ = registry().with(layer.with_filter(levels)).try_init();
+        // One filter for everything, not one for this layer: the driver asks whether it may log and then does not, and
+        // after that a layer with its own filter loses the next line of the thread. A second installation in the same
+        // process is refused, and the first goes on.
+        let _ = registry().with(levels).with(layer).try_init();
     }
 
     /// From now on each line says which instance it is from.

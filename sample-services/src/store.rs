@@ -23,8 +23,8 @@ pub use crate::database_url::{Backend, BadDatabaseUrl, DatabaseUrl};
 const CONNECTIONS_MAX: u32 = 8;
 /// Connections that read an SQLite file beside the one that writes.
 const READERS_MAX: u32 = 4;
-/// Longest wait for a connection, and for another's lock.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for a connection. Tests wait longer: the machine may be building something else at the same time.
+const WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 5 });
 /// How often opening a file is tried while another instance is just making it, and the rest between.
 const OPEN_TRIES: u32 = 50;
 const OPEN_REST: Duration = Duration::from_millis(100);

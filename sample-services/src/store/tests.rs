@@ -115,6 +115,46 @@ async fn reading_waits_for_no_writer_and_sees_one_state() {
 }
 
 #[tokio::test]
+async fn a_wait_for_somebody_else_ends_and_is_worth_another_try() {
+    for database in databases::each().await {
+        let first = Store::open(&database.url, &[FIRST, SECOND]).await.unwrap();
+        let second = Store::open(&database.url, &[FIRST, SECOND]).await.unwrap();
+        let update = async |tx: &mut Tx| {
+            sqlx::query("UPDATE counter SET n = n + 1 WHERE id = 1").execute(&mut **tx).await.map(|_| ())
+        };
+        let mut holding = first.begin().await.unwrap();
+        update(&mut holding).await.unwrap();
+        let waited = match second.begin().await {
+            Ok(mut waiting) => update(&mut waiting).await.map_err(StoreError::from),
+            Err(error) => Err(error),
+        };
+        let error = waited.unwrap_err();
+        assert!(error.is_passing(), "{error:?}");
+        holding.commit().await.unwrap();
+        update(&mut second.begin().await.unwrap()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_of_ours_is_not_worth_another_try() {
+    for database in databases::each().await {
+        let store = Store::open(&database.url, &[FIRST, SECOND]).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        for wrong in ["INSERT INTO counter VALUES (1, 0)", "SELECT nothing FROM nowhere"] {
+            let error = StoreError::from(sqlx::query(wrong).execute(&mut *tx).await.unwrap_err());
+            assert!(!error.is_passing(), "{error:?}");
+            tx = store_again(tx, &store).await;
+        }
+    }
+}
+
+/// PostgreSQL takes nothing more in a transaction after an error.
+async fn store_again(tx: Tx, store: &Store) -> Tx {
+    tx.rollback().await.unwrap();
+    store.begin().await.unwrap()
+}
+
+#[tokio::test]
 async fn only_its_owner_reads_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made").join("x.db");
