@@ -36,10 +36,10 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// The milliseconds since the start.
+    /// The milliseconds since the start, to the microsecond.
     #[must_use]
     pub fn elapsed_ms(&self) -> f64 {
-        self.0.elapsed().as_secs_f64() * 1000.0
+        (self.0.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0
     }
 }
 
