@@ -4,6 +4,7 @@
 //! gateway for. They are read as examples: this is how a service registers with Consul, reports
 //! its health, stops without losing a request, and calls another one.
 
+pub mod events;
 pub mod problem;
 pub mod register;
 pub mod server;
