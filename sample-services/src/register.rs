@@ -36,7 +36,7 @@ impl Registration {
         token: Option<String>,
         name: &str,
         address: SocketAddr,
-        tag: Option<&str>,
+        tags: Vec<String>,
     ) -> Self {
         let id = format!("{name}-{}-{}", address.ip().to_string().replace([':', '.'], "-"), address.port());
         let check = AgentCheckDefinition {
@@ -53,7 +53,7 @@ impl Registration {
             name: name.to_owned(),
             address: address.ip().to_string(),
             port: address.port(),
-            tags: tag.map(str::to_owned).into_iter().collect(),
+            tags,
             check: Some(check),
             ..AgentServiceRegistration::default()
         };

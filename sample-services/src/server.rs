@@ -1,18 +1,24 @@
 //! From settings to a served, registered and gracefully stopped service.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+use axum::{Router, middleware};
+use futures_util::future::join_all;
 use reqwest::Client;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use utoipa_axum::router::OpenApiRouter;
 
+use crate::logs::{self, HEALTH_PATH, Logs};
+use crate::openapi;
 use crate::register::Registration;
 use crate::settings::{BadSetting, Settings};
 use crate::store::StoreError;
@@ -54,58 +60,120 @@ pub enum StartError {
     Key(String),
 }
 
-/// Builds a service's routes from its settings and the HTTP client it may use.
-pub type Build = fn(&Settings, &Client) -> Result<Router, StartError>;
+/// What a service is built from.
+#[derive(Debug)]
+pub struct Start {
+    /// Its settings.
+    pub settings: Settings,
+    /// The HTTP client it may use.
+    pub client: Client,
+    /// Turns true when the service is asked to stop.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Something a service does beside answering. It ends soon after [`Start::stopping`] turns true.
+pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A service, built: what it answers, and what it does beside.
+pub struct Service {
+    router: OpenApiRouter,
+    background: Vec<Background>,
+    tags: Vec<String>,
+}
+
+impl Service {
+    /// A service that only answers.
+    #[must_use]
+    pub fn new(router: impl Into<OpenApiRouter>) -> Self {
+        Self { router: router.into(), background: Vec::new(), tags: Vec::new() }
+    }
+
+    /// Does this beside answering.
+    #[must_use]
+    pub fn with_background(mut self, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.background.push(Box::pin(work));
+        self
+    }
+
+    /// Registers under this tag too.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("tags", &self.tags)
+            .field("background", &self.background.len())
+            .finish()
+    }
+}
 
 /// Runs a service until SIGTERM or SIGINT; the whole `main` of each of the four binaries.
 #[must_use]
-pub fn main(name: &'static str, build: Build) -> ExitCode {
-    tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(std::io::stderr).init();
+pub fn main<B>(name: &'static str, build: B) -> ExitCode
+where
+    B: AsyncFnOnce(&Start) -> Result<Service, StartError>,
+{
+    let logs = Logs::new(name);
+    logs.install();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(StartError::from)
-        .and_then(|runtime| runtime.block_on(run(name, build)));
+        .and_then(|runtime| runtime.block_on(run(name, &logs, build)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(service = name, %error, "cannot start");
+            tracing::error!(%error, "cannot start");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(name: &'static str, build: Build) -> Result<(), StartError> {
+async fn run<B>(name: &'static str, logs: &Logs, build: B) -> Result<(), StartError>
+where
+    B: AsyncFnOnce(&Start) -> Result<Service, StartError>,
+{
     // The first to install a provider wins; a second attempt by a library is harmless.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let settings = Settings::from_environment()?;
     let client = Client::builder().connect_timeout(Duration::from_secs(1)).build()?;
-    let app = build(&settings, &client)?
-        .route("/healthz", get(|| async { "ok\n" }))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|source| StartError::Listen { address: settings.listen, source })?;
+    let (stop, stopping) = watch::channel(false);
+    let start = Start { settings, client, stopping };
+    let service = build(&start).await?;
+    let listen = start.settings.listen;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
     let address = listener.local_addr()?;
-    tracing::info!(service = name, %address, "serving");
-    serve(name, &settings, client, app, listener, address).await
+    logs.serving_at(address);
+    tracing::info!(%address, "serving");
+    serve(name, start, stop, service, listener, address).await
 }
 
 async fn serve(
     name: &'static str,
-    settings: &Settings,
-    client: Client,
-    app: Router,
+    start: Start,
+    stop: watch::Sender<bool>,
+    service: Service,
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<(), StartError> {
-    let (stop, stopping) = watch::channel(false);
+    let Start { settings, client, stopping } = start;
+    let Service { router, background, mut tags } = service;
+    tags.extend(settings.version_tag);
     let (close, mut closing) = watch::channel(false);
     let registered = settings.consul.as_deref().map(|agent| {
-        let (token, tag) = (settings.consul_token.clone(), settings.version_tag.as_deref());
-        spawn(Registration::new(client, agent, token, name, address, tag).keep(stopping))
+        let registration =
+            Registration::new(client, agent, settings.consul_token.clone(), name, address, tags);
+        spawn(registration.keep(stopping))
     });
+    let background: Vec<_> = background.into_iter().map(spawn).collect();
+    let app = app(router);
     let until_closed = async move {
         let _ = closing.wait_for(|closed| *closed).await;
     };
@@ -121,8 +189,18 @@ async fn serve(
         Ok(Ok(served)) => served?,
         Ok(Err(_)) | Err(_) => tracing::warn!("stopped with requests still running"),
     }
-    tracing::info!(service = name, "stopped");
+    if tokio::time::timeout(DRAIN_MAX, join_all(background)).await.is_err() {
+        tracing::warn!("stopped with work still running in the background");
+    }
+    tracing::info!("stopped");
     Ok(())
+}
+
+/// Everything that every service answers, around what only this one does.
+pub(crate) fn app(service: OpenApiRouter) -> Router {
+    openapi::described(service.route(HEALTH_PATH, get(|| async { "ok\n" })))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(logs::told))
 }
 
 async fn asked_to_stop() -> Result<(), StartError> {
@@ -134,7 +212,7 @@ async fn asked_to_stop() -> Result<(), StartError> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "both tasks are awaited by `serve` before the process ends")]
+#[expect(clippy::disallowed_methods, reason = "`serve` awaits every task before the process ends")]
 fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(task)
 }

@@ -14,15 +14,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
-use crate::server::StartError;
-use crate::settings::Settings;
+use crate::server::{Service, Start, StartError};
 use crate::store::Store;
-use partners::{Partners, Trace};
+use crate::trace::Trace;
+use partners::Partners;
 use records::{Order, Records};
 
 /// Pieces in one order.
@@ -39,14 +38,15 @@ type Shared = State<Arc<Orders>>;
 ///
 /// # Errors
 /// When the database cannot be used.
-pub fn build(settings: &Settings, client: &Client) -> Result<Router, StartError> {
-    let store = Store::open(&settings.data_dir, "order", records::MIGRATIONS)?;
-    let partners = Partners::new(client.clone(), &settings.gateway);
-    Ok(Router::new()
+pub async fn build(start: &Start) -> Result<Service, StartError> {
+    let store = Store::open(&start.settings.database("order"), records::MIGRATIONS).await?;
+    let partners = Partners::new(start.client.clone(), &start.settings.gateway);
+    let router = Router::new()
         .route("/orders", post(create).get(list))
         .route("/orders/{id}", get(one))
         .route("/orders/{id}/payment", post(pay_again))
-        .with_state(Arc::new(Orders { records: Records::new(store), partners })))
+        .with_state(Arc::new(Orders { records: Records::new(store), partners }));
+    Ok(Service::new(router))
 }
 
 #[derive(Deserialize)]
@@ -59,6 +59,7 @@ struct NewOrder {
 /// 201 if the order is paid, 202 if it is kept and waits for its payment.
 async fn create(
     State(orders): Shared,
+    trace: Trace,
     headers: HeaderMap,
     body: Result<Json<NewOrder>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
@@ -66,7 +67,7 @@ async fn create(
     if !(1..=QUANTITY_MAX).contains(&quantity) {
         return Err(Problem::invalid(format!("`quantity` is 1 to {QUANTITY_MAX}")));
     }
-    let (customer, trace) = (customer(&headers)?, Trace::of(&headers));
+    let customer = customer(&headers)?;
     let price_cents = orders.partners.take_stock(product_id, quantity, &trace).await?;
     let order = orders.records.create(customer, product_id, quantity, price_cents * quantity).await?;
     settle(&orders, order, &trace).await
@@ -75,12 +76,13 @@ async fn create(
 /// Tries to have an order paid that is not; 201 or 202 as for a new one.
 async fn pay_again(
     State(orders): Shared,
+    trace: Trace,
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Path(id) = id?;
     let order = find(&orders, id, customer(&headers)?).await?;
-    settle(&orders, order, &Trace::of(&headers)).await
+    settle(&orders, order, &trace).await
 }
 
 async fn settle(

@@ -1,7 +1,8 @@
 //! Orders in the database.
 
-use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
@@ -10,16 +11,16 @@ pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE orders (
         id TEXT PRIMARY KEY,
         customer TEXT NOT NULL,
-        product_id INTEGER NOT NULL,
-        quantity INTEGER NOT NULL CHECK (quantity > 0),
-        amount_cents INTEGER NOT NULL CHECK (amount_cents > 0),
-        is_paid INTEGER NOT NULL DEFAULT 0 CHECK (is_paid IN (0, 1))
-    ) STRICT;
+        product_id BIGINT NOT NULL,
+        quantity BIGINT NOT NULL CHECK (quantity > 0),
+        amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
+        is_paid BIGINT NOT NULL DEFAULT 0 CHECK (is_paid IN (0, 1))
+    );
     CREATE INDEX orders_of_customer ON orders (customer, id);
 "];
 
 /// Orders in one answer: the latest ones.
-const LISTED_MAX: u32 = 100;
+const LISTED_MAX: i64 = 100;
 
 const COLUMNS: &str = "id, customer, product_id, quantity, amount_cents, is_paid";
 
@@ -59,67 +60,67 @@ impl Records {
             amount_cents,
             is_paid: false,
         };
-        let row = order.clone();
-        let insert =
-            "INSERT INTO orders (id, customer, product_id, quantity, amount_cents) VALUES (?, ?, ?, ?, ?)";
-        self.store
-            .transact(move |tx| {
-                tx.execute(
-                    insert,
-                    params![row.id, row.customer, row.product_id, row.quantity, row.amount_cents],
-                )?;
-                Ok::<_, StoreError>(())
-            })
-            .await?;
+        let insert = "INSERT INTO orders (id, customer, product_id, quantity, amount_cents) \
+                      VALUES ($1, $2, $3, $4, $5)";
+        let insert = sqlx::query(insert)
+            .bind(&order.id)
+            .bind(&order.customer)
+            .bind(product_id)
+            .bind(quantity)
+            .bind(amount_cents);
+        let mut tx = self.store.begin().await?;
+        insert.execute(&mut *tx).await?;
+        tx.commit().await?;
         Ok(order)
     }
 
     pub(super) async fn mark_paid(&self, id: String) -> Result<(), StoreError> {
-        let update = "UPDATE orders SET is_paid = 1 WHERE id = ?";
-        self.store.transact(move |tx| Ok::<_, StoreError>(tx.execute(update, [id])?)).await.map(|_| ())
+        let mut tx = self.store.begin().await?;
+        sqlx::query("UPDATE orders SET is_paid = 1 WHERE id = $1").bind(id).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
     }
 
     pub(super) async fn find(&self, id: String) -> Result<Option<Order>, StoreError> {
-        let query = format!("SELECT {COLUMNS} FROM orders WHERE id = ?");
-        self.store.transact(move |tx| Ok(tx.query_row(&query, [id], order).optional()?)).await
+        let query = AssertSqlSafe(format!("SELECT {COLUMNS} FROM orders WHERE id = $1"));
+        let mut tx = self.store.read().await?;
+        let row = sqlx::query(query).bind(id).fetch_optional(&mut *tx).await?;
+        Ok(row.as_ref().map(order).transpose()?)
     }
 
     pub(super) async fn of_customer(&self, customer: String) -> Result<Vec<Order>, StoreError> {
-        let query =
-            format!("SELECT {COLUMNS} FROM orders WHERE customer = ? ORDER BY id DESC LIMIT {LISTED_MAX}");
-        self.store
-            .transact(move |tx| {
-                let mut statement = tx.prepare_cached(&query)?;
-                let rows = statement.query_map([customer], order)?;
-                Ok(rows.collect::<Result<Vec<_>, _>>()?)
-            })
-            .await
+        let query = format!("SELECT {COLUMNS} FROM orders WHERE customer = $1 ORDER BY id DESC LIMIT $2");
+        let mut tx = self.store.read().await?;
+        let query = sqlx::query(AssertSqlSafe(query)).bind(customer).bind(LISTED_MAX);
+        Ok(query.fetch_all(&mut *tx).await?.iter().map(order).collect::<Result<_, _>>()?)
     }
 }
 
-fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
+fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
     Ok(Order {
-        id: row.get(0)?,
-        customer: row.get(1)?,
-        product_id: row.get(2)?,
-        quantity: row.get(3)?,
-        amount_cents: row.get(4)?,
-        is_paid: row.get(5)?,
+        id: row.try_get(0)?,
+        customer: row.try_get(1)?,
+        product_id: row.try_get(2)?,
+        quantity: row.try_get(3)?,
+        amount_cents: row.try_get(4)?,
+        is_paid: row.try_get::<i64, _>(5)? != 0,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::databases;
 
     #[tokio::test]
     async fn a_customer_sees_their_own_orders_latest_first() {
-        let records = Records::new(Store::in_memory(MIGRATIONS).unwrap());
-        let first = records.create("ada".to_owned(), 1, 1, 100).await.unwrap();
-        let second = records.create("ada".to_owned(), 2, 1, 200).await.unwrap();
-        records.create("bob".to_owned(), 3, 1, 300).await.unwrap();
-        records.mark_paid(first.id.clone()).await.unwrap();
-        let orders = records.of_customer("ada".to_owned()).await.unwrap();
-        assert_eq!(orders, [second, Order { is_paid: true, ..first }]);
+        for database in databases::each().await {
+            let records = Records::new(database.open(MIGRATIONS).await);
+            let first = records.create("ada".to_owned(), 1, 1, 100).await.unwrap();
+            let second = records.create("ada".to_owned(), 2, 1, 200).await.unwrap();
+            records.create("bob".to_owned(), 3, 1, 300).await.unwrap();
+            records.mark_paid(first.id.clone()).await.unwrap();
+            let orders = records.of_customer("ada".to_owned()).await.unwrap();
+            assert_eq!(orders, [second, Order { is_paid: true, ..first }]);
+        }
     }
 }

@@ -13,21 +13,19 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use reqwest::Client;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use sqlx::Row;
 
 use crate::problem::Problem;
-use crate::server::StartError;
-use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::server::{Service, Start, StartError};
+use crate::store::{Store, Tx};
 use mischief::Switches;
 
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE payments (
         order_id TEXT PRIMARY KEY,
-        amount_cents INTEGER NOT NULL CHECK (amount_cents > 0)
-    ) STRICT;
+        amount_cents BIGINT NOT NULL CHECK (amount_cents > 0)
+    );
 "];
 
 /// Bytes of an order's id.
@@ -47,8 +45,8 @@ type Shared = State<Arc<Store>>;
 ///
 /// # Errors
 /// When the database cannot be used.
-pub fn build(settings: &Settings, _: &Client) -> Result<Router, StartError> {
-    let store = Store::open(&settings.data_dir, "payment", MIGRATIONS)?;
+pub async fn build(start: &Start) -> Result<Service, StartError> {
+    let store = Store::open(&start.settings.database("payment"), MIGRATIONS).await?;
     let switches = Switches::default();
     let payments = Router::new()
         .route("/payments", post(charge))
@@ -57,7 +55,7 @@ pub fn build(settings: &Settings, _: &Client) -> Result<Router, StartError> {
         .layer(middleware::from_fn_with_state(switches.clone(), mischief::act));
     let mischief =
         Router::new().route("/mischief", get(mischief::show).put(mischief::set)).with_state(switches);
-    Ok(payments.merge(mischief))
+    Ok(Service::new(payments.merge(mischief)))
 }
 
 async fn charge(
@@ -71,29 +69,33 @@ async fn charge(
     if payment.amount_cents < 1 {
         return Err(Problem::invalid("`amount_cents` is at least 1"));
     }
-    let status = store
-        .transact({
-            let payment = payment.clone();
-            move |tx| record(tx, &payment)
-        })
-        .await?;
+    let mut tx = store.begin().await?;
+    let status = record(&mut tx, &payment).await?;
+    tx.commit().await?;
     Ok((status, Json(payment)))
 }
 
 /// 201 for the first charge of an order, 200 for the same again, 409 for another amount.
-fn record(tx: &rusqlite::Transaction<'_>, payment: &Payment) -> Result<StatusCode, Problem> {
-    match find(tx, &payment.order_id)? {
+async fn record(tx: &mut Tx, payment: &Payment) -> Result<StatusCode, Problem> {
+    // Inserting first tells two charges at the same time apart on every database.
+    let insert =
+        "INSERT INTO payments (order_id, amount_cents) VALUES ($1, $2) ON CONFLICT (order_id) DO NOTHING";
+    let insert = sqlx::query(insert).bind(&payment.order_id).bind(payment.amount_cents);
+    if insert.execute(&mut **tx).await?.rows_affected() == 1 {
+        return Ok(StatusCode::CREATED);
+    }
+    match find(tx, &payment.order_id).await? {
         Some(known) if known == *payment => Ok(StatusCode::OK),
         Some(known) => Err(Problem::new(
             StatusCode::CONFLICT,
             "already_charged",
             format!("order {} was charged {} cents before", known.order_id, known.amount_cents),
         )),
-        None => {
-            tx.execute("INSERT INTO payments VALUES (?, ?)", params![payment.order_id, payment.amount_cents])
-                .map_err(StoreError::from)?;
-            Ok(StatusCode::CREATED)
-        }
+        None => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "busy",
+            "another charge of this order is under way; try again",
+        )),
     }
 }
 
@@ -102,29 +104,35 @@ async fn one(
     order: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Payment>, Problem> {
     let Path(order) = order?;
-    let found = store.transact(move |tx| find(tx, &order)).await?;
-    found.map(Json).ok_or_else(|| Problem::not_found("this order was not charged"))
+    let mut tx = store.read().await?;
+    find(&mut tx, &order).await?.map(Json).ok_or_else(|| Problem::not_found("this order was not charged"))
 }
 
-fn find(tx: &rusqlite::Transaction<'_>, order_id: &str) -> Result<Option<Payment>, StoreError> {
-    let row = |row: &Row<'_>| Ok(Payment { order_id: row.get(0)?, amount_cents: row.get(1)? });
-    let query = "SELECT order_id, amount_cents FROM payments WHERE order_id = ?";
-    Ok(tx.query_row(query, [order_id], row).optional()?)
+async fn find(tx: &mut Tx, order_id: &str) -> Result<Option<Payment>, sqlx::Error> {
+    let query = sqlx::query("SELECT order_id, amount_cents FROM payments WHERE order_id = $1").bind(order_id);
+    let row = query.fetch_optional(&mut **tx).await?;
+    row.map(|row| Ok(Payment { order_id: row.try_get(0)?, amount_cents: row.try_get(1)? })).transpose()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::databases;
 
     #[tokio::test]
     async fn an_order_is_charged_once_and_never_another_amount() {
-        let store = Store::in_memory(MIGRATIONS).unwrap();
-        let charge = |amount_cents| {
-            let payment = Payment { order_id: "o1".to_owned(), amount_cents };
-            store.transact(move |tx| record(tx, &payment))
-        };
-        assert_eq!(charge(500).await.unwrap(), StatusCode::CREATED);
-        assert_eq!(charge(500).await.unwrap(), StatusCode::OK);
-        assert_eq!(charge(501).await.unwrap_err().code, "already_charged");
+        for database in databases::each().await {
+            let store = database.open(MIGRATIONS).await;
+            let charge = async |amount_cents| {
+                let payment = Payment { order_id: "o1".to_owned(), amount_cents };
+                let mut tx = store.begin().await.unwrap();
+                let outcome = record(&mut tx, &payment).await;
+                tx.commit().await.unwrap();
+                outcome
+            };
+            assert_eq!(charge(500).await.unwrap(), StatusCode::CREATED);
+            assert_eq!(charge(500).await.unwrap(), StatusCode::OK);
+            assert_eq!(charge(501).await.unwrap_err().code, "already_charged");
+        }
     }
 }

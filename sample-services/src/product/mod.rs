@@ -10,15 +10,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use reqwest::Client;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::problem::Problem;
-use crate::server::StartError;
-use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::server::{Service, Start, StartError};
+use crate::store::{Store, Tx};
 
 /// Products on a page unless the client asks for fewer, and the most it gets.
 const PAGE_MAX: u32 = 100;
@@ -26,11 +25,11 @@ const PAGE_MAX: u32 = 100;
 /// The catalogue begins with these; a shop would load its own.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE products (
-        id INTEGER PRIMARY KEY,
+        id BIGINT PRIMARY KEY,
         name TEXT NOT NULL,
-        price_cents INTEGER NOT NULL CHECK (price_cents > 0),
-        stock INTEGER NOT NULL CHECK (stock >= 0)
-    ) STRICT;
+        price_cents BIGINT NOT NULL CHECK (price_cents > 0),
+        stock BIGINT NOT NULL CHECK (stock >= 0)
+    );
     INSERT INTO products VALUES
         (1, 'Portcullis, cast iron', 1499900, 3),
         (2, 'Drawbridge chain, 5 m', 18900, 40),
@@ -54,8 +53,9 @@ type Shared = State<Arc<Store>>;
 ///
 /// # Errors
 /// When the database cannot be used.
-pub fn build(settings: &Settings, _: &Client) -> Result<Router, StartError> {
-    Ok(with_store(Store::open(&settings.data_dir, "product", MIGRATIONS)?))
+pub async fn build(start: &Start) -> Result<Service, StartError> {
+    let store = Store::open(&start.settings.database("product"), MIGRATIONS).await?;
+    Ok(Service::new(with_store(store)))
 }
 
 fn with_store(store: Store) -> Router {
@@ -83,21 +83,19 @@ async fn list(
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(Problem::invalid(format!("`limit` is 1 to {PAGE_MAX}")));
     }
-    let items = store
-        .transact(move |tx| {
-            let query = "SELECT id, name, price_cents, stock FROM products WHERE id > ? ORDER BY id LIMIT ?";
-            let mut statement = tx.prepare_cached(query)?;
-            let rows = statement.query_map(params![after.unwrap_or(0), limit], product)?;
-            Ok::<_, StoreError>(rows.collect::<Result<Vec<_>, _>>()?)
-        })
-        .await?;
+    let query = "SELECT id, name, price_cents, stock FROM products WHERE id > $1 ORDER BY id LIMIT $2";
+    let mut tx = store.read().await?;
+    let query = sqlx::query(query).bind(after.unwrap_or(0)).bind(i64::from(limit));
+    let rows = query.fetch_all(&mut *tx).await?;
+    let items = rows.iter().map(product).collect::<Result<Vec<_>, _>>()?;
     let next = (items.len() == limit as usize).then(|| items.last().map(|product| product.id)).flatten();
     Ok(Json(json!({ "items": items, "next": next })))
 }
 
 async fn one(State(store): Shared, id: Result<Path<i64>, PathRejection>) -> Result<Json<Product>, Problem> {
     let Path(id) = id?;
-    store.transact(move |tx| find(tx, id)).await?.map(Json).ok_or_else(|| no_such(id))
+    let mut tx = store.read().await?;
+    find(&mut tx, id).await?.map(Json).ok_or_else(|| no_such(id))
 }
 
 #[derive(Deserialize)]
@@ -115,14 +113,16 @@ async fn purchase(
     if quantity < 1 {
         return Err(Problem::invalid("`quantity` is at least 1"));
     }
-    let bought = store.transact(move |tx| take(tx, id, quantity)).await?;
+    let mut tx = store.begin().await?;
+    let bought = take(&mut tx, id, quantity).await?;
+    tx.commit().await?;
     Ok((StatusCode::CREATED, Json(bought)))
 }
 
-fn take(tx: &rusqlite::Transaction<'_>, id: i64, quantity: i64) -> Result<Product, Problem> {
-    let update = "UPDATE products SET stock = stock - ?2 WHERE id = ?1 AND stock >= ?2";
-    let taken = tx.execute(update, params![id, quantity]).map_err(StoreError::from)?;
-    let product = find(tx, id)?.ok_or_else(|| no_such(id))?;
+async fn take(tx: &mut Tx, id: i64, quantity: i64) -> Result<Product, Problem> {
+    let update = "UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2";
+    let taken = sqlx::query(update).bind(id).bind(quantity).execute(&mut **tx).await?.rows_affected();
+    let product = find(tx, id).await?.ok_or_else(|| no_such(id))?;
     if taken == 0 {
         let detail = format!("only {} of `{}` left", product.stock, product.name);
         return Err(Problem::new(StatusCode::CONFLICT, "out_of_stock", detail));
@@ -130,13 +130,19 @@ fn take(tx: &rusqlite::Transaction<'_>, id: i64, quantity: i64) -> Result<Produc
     Ok(product)
 }
 
-fn find(tx: &rusqlite::Transaction<'_>, id: i64) -> Result<Option<Product>, StoreError> {
-    let query = "SELECT id, name, price_cents, stock FROM products WHERE id = ?";
-    Ok(tx.query_row(query, [id], product).optional()?)
+async fn find(tx: &mut Tx, id: i64) -> Result<Option<Product>, sqlx::Error> {
+    let query = "SELECT id, name, price_cents, stock FROM products WHERE id = $1";
+    let row = sqlx::query(query).bind(id).fetch_optional(&mut **tx).await?;
+    row.as_ref().map(product).transpose()
 }
 
-fn product(row: &Row<'_>) -> rusqlite::Result<Product> {
-    Ok(Product { id: row.get(0)?, name: row.get(1)?, price_cents: row.get(2)?, stock: row.get(3)? })
+fn product(row: &AnyRow) -> Result<Product, sqlx::Error> {
+    Ok(Product {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        price_cents: row.try_get(2)?,
+        stock: row.try_get(3)?,
+    })
 }
 
 fn no_such(id: i64) -> Problem {
@@ -146,19 +152,25 @@ fn no_such(id: i64) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::databases;
 
     #[tokio::test]
     async fn the_last_piece_is_sold_once() {
-        let store = Store::in_memory(MIGRATIONS).unwrap();
-        assert_eq!(store.transact(|tx| take(tx, 1, 3)).await.unwrap().stock, 0);
-        let refused = store.transact(|tx| take(tx, 1, 1)).await.unwrap_err();
-        assert_eq!(refused.code, "out_of_stock");
-        assert_eq!(refused.detail, "only 0 of `Portcullis, cast iron` left");
+        for database in databases::each().await {
+            let store = database.open(MIGRATIONS).await;
+            let mut tx = store.begin().await.unwrap();
+            assert_eq!(take(&mut tx, 1, 3).await.unwrap().stock, 0);
+            let refused = take(&mut tx, 1, 1).await.unwrap_err();
+            assert_eq!(refused.code, "out_of_stock");
+            assert_eq!(refused.detail, "only 0 of `Portcullis, cast iron` left");
+        }
     }
 
     #[tokio::test]
     async fn an_unknown_product_is_not_out_of_stock() {
-        let store = Store::in_memory(MIGRATIONS).unwrap();
-        assert_eq!(store.transact(|tx| take(tx, 99, 1)).await.unwrap_err().code, "not_found");
+        for database in databases::each().await {
+            let mut tx = database.open(MIGRATIONS).await.begin().await.unwrap();
+            assert_eq!(take(&mut tx, 99, 1).await.unwrap_err().code, "not_found");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Accounts in the database.
 
 use axum::http::StatusCode;
-use rusqlite::{OptionalExtension, Row, params};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -13,7 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &["
         email TEXT NOT NULL UNIQUE,
         name TEXT NOT NULL,
         password_hash TEXT NOT NULL
-    ) STRICT;
+    );
 "];
 
 /// A person with an account.
@@ -36,14 +37,12 @@ impl Accounts {
     /// Creates an account and answers its id; 409 if the address has one.
     pub(super) async fn create(&self, email: String, name: String, hash: String) -> Result<String, Problem> {
         let id = Uuid::now_v7().to_string();
-        let row = id.clone();
-        let created = self
-            .store
-            .transact(move |tx| {
-                let insert = "INSERT INTO accounts VALUES (?, ?, ?, ?) ON CONFLICT (email) DO NOTHING";
-                Ok::<_, StoreError>(tx.execute(insert, params![row, email, name, hash])?)
-            })
-            .await?;
+        let insert = "INSERT INTO accounts (id, email, name, password_hash) VALUES ($1, $2, $3, $4) \
+                      ON CONFLICT (email) DO NOTHING";
+        let mut tx = self.store.begin().await?;
+        let insert = sqlx::query(insert).bind(&id).bind(email).bind(name).bind(hash);
+        let created = insert.execute(&mut *tx).await?.rows_affected();
+        tx.commit().await?;
         if created == 0 {
             return Err(Problem::new(
                 StatusCode::CONFLICT,
@@ -55,18 +54,25 @@ impl Accounts {
     }
 
     pub(super) async fn find(&self, email: String) -> Result<Option<Account>, StoreError> {
-        self.one("SELECT id, email, name, password_hash FROM accounts WHERE email = ?", email).await
+        self.one("SELECT id, email, name, password_hash FROM accounts WHERE email = $1", email).await
     }
 
     pub(super) async fn by_id(&self, id: String) -> Result<Option<Account>, StoreError> {
-        self.one("SELECT id, email, name, password_hash FROM accounts WHERE id = ?", id).await
+        self.one("SELECT id, email, name, password_hash FROM accounts WHERE id = $1", id).await
     }
 
     async fn one(&self, query: &'static str, key: String) -> Result<Option<Account>, StoreError> {
-        self.store.transact(move |tx| Ok(tx.query_row(query, [key], account).optional()?)).await
+        let mut tx = self.store.read().await?;
+        let row = sqlx::query(query).bind(key).fetch_optional(&mut *tx).await?;
+        Ok(row.map(|row| account(&row)).transpose()?)
     }
 }
 
-fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
-    Ok(Account { id: row.get(0)?, email: row.get(1)?, name: row.get(2)?, password_hash: row.get(3)? })
+fn account(row: &AnyRow) -> Result<Account, sqlx::Error> {
+    Ok(Account {
+        id: row.try_get(0)?,
+        email: row.try_get(1)?,
+        name: row.try_get(2)?,
+        password_hash: row.try_get(3)?,
+    })
 }

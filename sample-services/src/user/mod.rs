@@ -15,13 +15,11 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
-use crate::server::StartError;
-use crate::settings::Settings;
+use crate::server::{Service, Start, StartError};
 use crate::store::Store;
 use accounts::Accounts;
 use keys::{Claims, SigningKey};
@@ -54,9 +52,10 @@ type Shared = State<Arc<Users>>;
 ///
 /// # Errors
 /// When the database cannot be used, or its signing key cannot be read.
-pub fn build(settings: &Settings, _: &Client) -> Result<Router, StartError> {
-    let store = Store::open(&settings.data_dir, "user", accounts::MIGRATIONS)?;
-    with_store(store, keys::load(&settings.data_dir)?)
+pub async fn build(start: &Start) -> Result<Service, StartError> {
+    let settings = &start.settings;
+    let store = Store::open(&settings.database("user"), accounts::MIGRATIONS).await?;
+    Ok(Service::new(with_store(store, keys::load(&settings.data_dir)?)?))
 }
 
 fn with_store(store: Store, key: SigningKey) -> Result<Router, StartError> {

@@ -131,10 +131,8 @@ impl Instance {
 /// The address in the log line that says where an instance serves.
 fn address(line: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let fields = line.get("fields")?;
-    let text = |key: &str| fields.get(key).and_then(Value::as_str);
-    ensure(text("message") == Some("serving"), String::new).ok()?;
-    text("address")?.parse().ok()
+    ensure(line.get("msg")?.as_str() == Some("serving"), String::new).ok()?;
+    line.get("fields")?.get("address")?.as_str()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -143,9 +141,9 @@ mod tests {
 
     #[test]
     fn the_address_is_read_from_the_line_that_says_serving() {
-        let serving = r#"{"level":"INFO","fields":{"message":"serving","service":"user-service","address":"127.0.0.1:40123"}}"#;
+        let serving = r#"{"level":"info","service":"user-service","msg":"serving","fields":{"address":"127.0.0.1:40123"}}"#;
         assert_eq!(address(serving), Some("127.0.0.1:40123".parse().unwrap()));
-        let other = r#"{"level":"INFO","fields":{"message":"registered","address":"127.0.0.1:40123"}}"#;
+        let other = r#"{"level":"info","msg":"registered","fields":{"address":"127.0.0.1:40123"}}"#;
         assert_eq!(address(other), None);
         assert_eq!(address("no json"), None);
     }
