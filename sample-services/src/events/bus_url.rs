@@ -23,7 +23,9 @@ pub enum BusUrl {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadBusUrl {
     /// The scheme is none of ours.
-    #[error("BUS_URL is none of amqp://…, amqps://… and kafka://HOST:PORT[,HOST:PORT]; unset, events go over HTTP")]
+    #[error(
+        "BUS_URL is none of amqp://…, amqps://… and kafka://HOST:PORT[,HOST:PORT]; unset, events go over HTTP"
+    )]
     Scheme,
     /// There is no host to connect to.
     #[error("BUS_URL names no broker; write amqp://HOST:PORT or kafka://HOST:PORT[,HOST:PORT]")]

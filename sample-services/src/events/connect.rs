@@ -10,7 +10,9 @@ use super::{Bus, BusUrl};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConnectError {
     /// The adapter was left out when the service was built.
-    #[error("BUS_URL names a {broker} broker, and this build is without it; build with `--features {feature}`")]
+    #[error(
+        "BUS_URL names a {broker} broker, and this build is without it; build with `--features {feature}`"
+    )]
     NotBuilt {
         /// What the URL names.
         broker: &'static str,

@@ -5,8 +5,24 @@
 //! and the note that they happened in one transaction. So nothing is lost and nothing happens twice,
 //! whichever bus it is and whoever dies when.
 
+pub mod outbox;
+pub mod relay;
+
+pub mod inbox;
+
+mod dead_letters;
+mod desk;
+
+pub mod http;
+mod subscribers;
+
+mod backoff;
 mod bus_url;
 mod connect;
+mod wiring;
+
+#[cfg(test)]
+mod doubles;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,8 +36,17 @@ use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::trace::Trace;
+
+pub use backoff::Backoff;
 pub use bus_url::{BadBusUrl, BusUrl};
 pub use connect::{ConnectError, connect};
+pub use subscribers::Registry;
+pub use wiring::Events;
+
+/// The migrations of a service that publishes and consumes. They go before its own, or after; never in between.
+pub const MIGRATIONS: [&str; 5] =
+    [outbox::MIGRATION, inbox::MIGRATION, dead_letters::MIGRATION, subscribers::MIGRATION, http::MIGRATION];
 
 /// Bytes of an event on the wire. It has to fit into a request to a service.
 pub const EVENT_BYTES_MAX: usize = 32 << 10;
@@ -91,6 +116,26 @@ pub enum BadEvent {
 }
 
 impl Event {
+    /// Something that happened just now, by the request that `trace` belongs to.
+    #[must_use]
+    pub fn new(kind: &str, key: &str, at_ms: i64, trace: &Trace, data: Value) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            kind: kind.to_owned(),
+            key: key.to_owned(),
+            at_ms,
+            request_id: Some(trace.request_id().to_owned()),
+            traceparent: Some(trace.traceparent()),
+            data,
+        }
+    }
+
+    /// The request that caused it, for what it causes in turn.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        Trace::resume(self.request_id.as_deref(), self.traceparent.as_deref())
+    }
+
     /// Reads an event off the wire.
     ///
     /// # Errors
@@ -252,6 +297,9 @@ mod tests {
         assert_eq!(with("request_id", json!("a b")), BadEvent::Name("request_id", ID_BYTES_MAX));
         assert!(matches!(with("id", json!("7")), BadEvent::Malformed(_)));
         assert!(matches!(Event::from_slice(b"\xff"), Err(BadEvent::Malformed(_))));
-        assert_eq!(Event::from_slice(&vec![b' '; EVENT_BYTES_MAX + 1]), Err(BadEvent::TooLong(EVENT_BYTES_MAX + 1)));
+        assert_eq!(
+            Event::from_slice(&vec![b' '; EVENT_BYTES_MAX + 1]),
+            Err(BadEvent::TooLong(EVENT_BYTES_MAX + 1))
+        );
     }
 }
