@@ -4,6 +4,12 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[cfg(test)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 /// Milliseconds since 1970.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -34,5 +40,36 @@ impl Stopwatch {
     #[must_use]
     pub fn elapsed_ms(&self) -> f64 {
         self.0.elapsed().as_secs_f64() * 1000.0
+    }
+}
+
+/// The clock of a service: the machine's, or in tests one that is set by hand.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    #[cfg(test)]
+    set_to: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        #[cfg(test)]
+        if let Some(time) = &self.set_to {
+            return time.load(Ordering::SeqCst);
+        }
+        now_ms()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_to(time_ms: i64) -> Self {
+        Self { set_to: Some(Arc::new(AtomicI64::new(time_ms))) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn advance(&self, by: Duration) {
+        if let Some(time) = &self.set_to {
+            time.fetch_add(as_ms(by), Ordering::SeqCst);
+        }
     }
 }

@@ -1,176 +1,112 @@
-//! The product service: the catalogue and its stock.
+//! The product service: the catalogue, its stock, and the pieces set aside for orders.
 //!
-//! `GET /products`, `GET /products/{id}`, `POST /products/{id}/purchases`. Stock is taken in one
-//! transaction: two buyers of the last piece are told apart by the database.
+//! Everybody reads the catalogue, staff edit it, the order service reserves. Stock moves only in transactions that
+//! also say where it went, so `initial + added = available + held + sold` holds at every moment.
+
+mod catalogue;
+mod event;
+mod reservations;
+mod stock;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::any::AnyRow;
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::problem::Problem;
+use crate::clock::{self, Clock};
 use crate::server::{Service, Start, StartError};
-use crate::store::{Store, Tx};
+use crate::store::Store;
 
-/// Products on a page unless the client asks for fewer, and the most it gets.
-const PAGE_MAX: u32 = 100;
+/// How long pieces are set aside for an order that is not paid, unless `RESERVATION_TTL` says otherwise.
+const RESERVATION_TTL: Duration = Duration::from_secs(15 * 60);
+/// How often reservations that have run out are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The catalogue begins with these; a shop would load its own.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE products (
-        id BIGINT PRIMARY KEY,
+        id {{serial}},
         name TEXT NOT NULL,
+        name_lower TEXT NOT NULL,
         price_cents BIGINT NOT NULL CHECK (price_cents > 0),
+        initial BIGINT NOT NULL CHECK (initial >= 0),
+        added BIGINT NOT NULL DEFAULT 0,
         stock BIGINT NOT NULL CHECK (stock >= 0)
     );
-    INSERT INTO products VALUES
-        (1, 'Portcullis, cast iron', 1499900, 3),
-        (2, 'Drawbridge chain, 5 m', 18900, 40),
-        (3, 'Murder hole cover', 7950, 25),
-        (4, 'Arrow slit shutter', 4400, 120),
-        (5, 'Gatehouse lantern', 2350, 400),
-        (6, 'Winch oil, 1 l', 1290, 100000);
+    CREATE TABLE reservations (
+        order_id TEXT PRIMARY KEY,
+        product_id BIGINT REFERENCES products (id),
+        quantity BIGINT NOT NULL CHECK (quantity >= 0),
+        price_cents BIGINT NOT NULL CHECK (price_cents >= 0),
+        state TEXT NOT NULL CHECK (state IN ('held', 'sold', 'released', 'expired')),
+        expires_at_ms BIGINT NOT NULL
+    );
+    CREATE INDEX reservations_by_end ON reservations (state, expires_at_ms);
+    CREATE INDEX reservations_of_product ON reservations (product_id, state);
+    INSERT INTO products (name, name_lower, price_cents, initial, stock) VALUES
+        ('Portcullis, cast iron', 'portcullis, cast iron', 1499900, 3, 3),
+        ('Drawbridge chain, 5 m', 'drawbridge chain, 5 m', 18900, 40, 40),
+        ('Murder hole cover', 'murder hole cover', 7950, 25, 25),
+        ('Arrow slit shutter', 'arrow slit shutter', 4400, 120, 120),
+        ('Gatehouse lantern', 'gatehouse lantern', 2350, 400, 400),
+        ('Winch oil, 1 l', 'winch oil, 1 l', 1290, 100000, 100000);
 "];
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Product {
-    id: i64,
-    name: String,
-    price_cents: i64,
-    stock: i64,
+/// What every handler works with.
+#[derive(Debug)]
+struct Products {
+    store: Store,
+    clock: Clock,
+    ttl_ms: i64,
 }
 
-type Shared = State<Arc<Store>>;
+type Shared = axum::extract::State<Arc<Products>>;
 
-/// The service's routes.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Product service",
+    description = "The catalogue, its stock, and reservations. Behind the gateway: `X-User-Id`, `X-User-Role` and \
+                   `X-Scopes` say who asks. Errors are `application/problem+json` (RFC 9457)."
+))]
+struct Api;
+
+/// The service, built.
 ///
 /// # Errors
-/// When the database cannot be used.
+/// When a setting or the database cannot be used.
 pub async fn build(start: &Start) -> Result<Service, StartError> {
+    let ttl = start.settings.variables.duration("RESERVATION_TTL")?.unwrap_or(RESERVATION_TTL);
     let store = Store::open(&start.settings.database("product"), MIGRATIONS).await?;
-    Ok(Service::new(with_store(store)))
+    let products = Arc::new(Products { store, clock: Clock::default(), ttl_ms: clock::as_ms(ttl) });
+    let sweeping = sweep(products.clone(), start.stopping.clone());
+    Ok(Service::new(router(products)).with_background(sweeping))
 }
 
-fn with_store(store: Store) -> Router {
-    Router::new()
-        .route("/products", get(list))
-        .route("/products/{id}", get(one))
-        .route("/products/{id}/purchases", post(purchase))
-        .with_state(Arc::new(store))
+fn router(products: Arc<Products>) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(catalogue::list, catalogue::create))
+        .routes(routes!(catalogue::one, catalogue::change))
+        .routes(routes!(reservations::purchase))
+        .routes(routes!(reservations::reserve, reservations::one, reservations::release))
+        .routes(routes!(stock::report))
+        .with_state(products)
 }
 
-#[derive(Deserialize)]
-struct Page {
-    /// At most this many, 1 to 100.
-    limit: Option<u32>,
-    /// Only products after this id.
-    after: Option<i64>,
-}
-
-async fn list(
-    State(store): Shared,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(Page { limit, after }) = page?;
-    let limit = limit.unwrap_or(PAGE_MAX);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` is 1 to {PAGE_MAX}")));
+/// Gives back what was set aside too long, until the service stops.
+async fn sweep(products: Arc<Products>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        if let Err(error) = reservations::expire(&products.store, products.clock.now_ms()).await {
+            tracing::warn!(%error, "reservations could not be swept; trying on");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            changed = stopping.changed() => if changed.is_err() { break },
+        }
     }
-    let query = "SELECT id, name, price_cents, stock FROM products WHERE id > $1 ORDER BY id LIMIT $2";
-    let mut tx = store.read().await?;
-    let query = sqlx::query(query).bind(after.unwrap_or(0)).bind(i64::from(limit));
-    let rows = query.fetch_all(&mut *tx).await?;
-    let items = rows.iter().map(product).collect::<Result<Vec<_>, _>>()?;
-    let next = (items.len() == limit as usize).then(|| items.last().map(|product| product.id)).flatten();
-    Ok(Json(json!({ "items": items, "next": next })))
-}
-
-async fn one(State(store): Shared, id: Result<Path<i64>, PathRejection>) -> Result<Json<Product>, Problem> {
-    let Path(id) = id?;
-    let mut tx = store.read().await?;
-    find(&mut tx, id).await?.map(Json).ok_or_else(|| no_such(id))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Purchase {
-    quantity: i64,
-}
-
-async fn purchase(
-    State(store): Shared,
-    id: Result<Path<i64>, PathRejection>,
-    body: Result<Json<Purchase>, JsonRejection>,
-) -> Result<(StatusCode, Json<Product>), Problem> {
-    let (Path(id), Json(Purchase { quantity })) = (id?, body?);
-    if quantity < 1 {
-        return Err(Problem::invalid("`quantity` is at least 1"));
-    }
-    let mut tx = store.begin().await?;
-    let bought = take(&mut tx, id, quantity).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(bought)))
-}
-
-async fn take(tx: &mut Tx, id: i64, quantity: i64) -> Result<Product, Problem> {
-    let update = "UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2";
-    let taken = sqlx::query(update).bind(id).bind(quantity).execute(&mut **tx).await?.rows_affected();
-    let product = find(tx, id).await?.ok_or_else(|| no_such(id))?;
-    if taken == 0 {
-        let detail = format!("only {} of `{}` left", product.stock, product.name);
-        return Err(Problem::new(StatusCode::CONFLICT, "out_of_stock", detail));
-    }
-    Ok(product)
-}
-
-async fn find(tx: &mut Tx, id: i64) -> Result<Option<Product>, sqlx::Error> {
-    let query = "SELECT id, name, price_cents, stock FROM products WHERE id = $1";
-    let row = sqlx::query(query).bind(id).fetch_optional(&mut **tx).await?;
-    row.as_ref().map(product).transpose()
-}
-
-fn product(row: &AnyRow) -> Result<Product, sqlx::Error> {
-    Ok(Product {
-        id: row.try_get(0)?,
-        name: row.try_get(1)?,
-        price_cents: row.try_get(2)?,
-        stock: row.try_get(3)?,
-    })
-}
-
-fn no_such(id: i64) -> Problem {
-    Problem::not_found(format!("no product has the id {id}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::databases;
-
-    #[tokio::test]
-    async fn the_last_piece_is_sold_once() {
-        for database in databases::each().await {
-            let store = database.open(MIGRATIONS).await;
-            let mut tx = store.begin().await.unwrap();
-            assert_eq!(take(&mut tx, 1, 3).await.unwrap().stock, 0);
-            let refused = take(&mut tx, 1, 1).await.unwrap_err();
-            assert_eq!(refused.code, "out_of_stock");
-            assert_eq!(refused.detail, "only 0 of `Portcullis, cast iron` left");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_unknown_product_is_not_out_of_stock() {
-        for database in databases::each().await {
-            let mut tx = database.open(MIGRATIONS).await.begin().await.unwrap();
-            assert_eq!(take(&mut tx, 99, 1).await.unwrap_err().code, "not_found");
-        }
-    }
-}
+mod tests;
