@@ -30,4 +30,6 @@ pub mod user;
 #[cfg(test)]
 mod databases;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod served;

@@ -114,6 +114,12 @@ impl Service {
         self.tags.push(tag.into());
         self
     }
+
+    /// What it is made of.
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (OpenApiRouter, Vec<Background>, Vec<String>) {
+        (self.router, self.background, self.tags)
+    }
 }
 
 impl fmt::Debug for Service {

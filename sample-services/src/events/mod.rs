@@ -44,7 +44,7 @@ pub use connect::{ConnectError, connect};
 pub use subscribers::Registry;
 pub use wiring::Events;
 
-/// The migrations of a service that publishes and consumes. They go before its own, or after; never in between.
+/// The migrations of a service that publishes and consumes, among its own; once released their place is fixed.
 pub const MIGRATIONS: [&str; 5] =
     [outbox::MIGRATION, inbox::MIGRATION, dead_letters::MIGRATION, subscribers::MIGRATION, http::MIGRATION];
 
