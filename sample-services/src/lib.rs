@@ -21,6 +21,7 @@ pub mod settings;
 pub mod store;
 pub mod text;
 pub mod trace;
+pub mod whole;
 
 pub mod order;
 pub mod payment;

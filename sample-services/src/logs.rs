@@ -11,7 +11,8 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
@@ -66,6 +67,21 @@ struct JsonLines<W> {
     write: W,
 }
 
+/// One line, its members in the order in which people read them.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: String,
+    level: String,
+    service: &'static str,
+    instance: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    msg: Value,
+    fields: Map<String, Value>,
+}
+
 /// What a span adds to the lines below it.
 #[derive(Default)]
 struct Ids {
@@ -91,21 +107,24 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let mut line = json!({
-            "ts": now(),
-            "level": event.metadata().level().as_str().to_ascii_lowercase(),
-            "service": self.logs.service,
-            "instance": self.logs.instance.get(),
-            "msg": fields.0.remove("message").unwrap_or_default(),
-        });
+        let mut line = Line {
+            ts: now(),
+            level: event.metadata().level().as_str().to_ascii_lowercase(),
+            service: self.logs.service,
+            instance: self.logs.instance.get(),
+            request_id: None,
+            trace_id: None,
+            msg: fields.0.remove("message").unwrap_or_default(),
+            fields: fields.0,
+        };
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(ids) = span.extensions().get::<Ids>() {
-                line["request_id"] = json!(ids.request_id);
-                line["trace_id"] = json!(ids.trace_id);
+                line.request_id.clone_from(&ids.request_id);
+                line.trace_id.clone_from(&ids.trace_id);
                 break;
             }
         }
-        line["fields"] = Value::Object(fields.0);
+        let Ok(line) = serde_json::to_string(&line) else { return };
         // Nobody is left to tell of a log that cannot be written.
         let _ = (self.write)(format!("{line}\n").as_bytes());
     }
@@ -187,6 +206,8 @@ fn shortened(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use serde_json::json;
 
     use super::*;
 

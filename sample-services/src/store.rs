@@ -93,24 +93,24 @@ impl StoreError {
 /// As [`StoreError::is_passing`], for what the driver says.
 #[must_use]
 pub fn is_passing(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::BeginFailed => true,
-        // SQLite: busy (5, 261, 517), locked (6). PostgreSQL: deadlock, serialization, lock and statement
-        // timeouts, out of connections, shutting down.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+    // SQLite: busy (5, 261, 517), locked (6). PostgreSQL: deadlock, serialization, lock and statement timeouts, out
+    // of connections, shutting down.
+    if let sqlx::Error::Database(error) = error {
+        return error.code().is_some_and(|code| {
             matches!(&*code, "5" | "261" | "517" | "6" | "40P01" | "40001" | "55P03" | "57014" | "25P03")
-                || code.starts_with("08")
-                || code.starts_with("53")
-                || code.starts_with("57P")
-        }),
-        _ => false,
+                || ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+        });
     }
+    matches!(
+        error,
+        sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::BeginFailed
+    )
 }
 
 impl Store {

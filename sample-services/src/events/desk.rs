@@ -87,7 +87,7 @@ struct Paging {
 
 /// Dead letters, oldest first
 #[utoipa::path(
-    get, path = "/dead-letters", tag = "events", params(Paging),
+    get, path = "/dead-letters", operation_id = "list_dead_letters", tag = "events", params(Paging),
     responses((status = 200, description = "A page of them", body = Page<DeadLetter>), QueryProblems, IdentityProblems)
 )]
 async fn list(
@@ -119,7 +119,7 @@ struct Replayed {
 ///
 /// Stops at the first that fails again: `left` and `reason` say so.
 #[utoipa::path(
-    post, path = "/dead-letters/{id}/replay", tag = "events", params(("id" = String, Path, format = "uuid", description = "the event's id")),
+    post, path = "/dead-letters/{id}/replay", operation_id = "replay_dead_letter", tag = "events", params(("id" = String, Path, format = "uuid", description = "the event's id")),
     responses(
         (status = 200, description = "How far it came", body = Replayed),
         (status = 409, description = "An earlier one of its key is dead too", content_type = "application/problem+json", body = ProblemBody),
@@ -161,7 +161,7 @@ async fn replay(
 ///
 /// Those behind it stay, until the first of them is replayed.
 #[utoipa::path(
-    delete, path = "/dead-letters/{id}", tag = "events", params(("id" = String, Path, format = "uuid", description = "the event's id")),
+    delete, path = "/dead-letters/{id}", operation_id = "discard_dead_letter", tag = "events", params(("id" = String, Path, format = "uuid", description = "the event's id")),
     responses((status = 204, description = "It is gone"), (status = 404, description = "There is no such thing here", content_type = "application/problem+json", body = ProblemBody), QueryProblems, IdentityProblems)
 )]
 async fn discard(
@@ -208,7 +208,7 @@ struct Subscriber {
 
 /// Who gets this service's events, where no broker is
 #[utoipa::path(
-    get, path = "/subscribers", tag = "events",
+    get, path = "/subscribers", operation_id = "list_subscribers", tag = "events",
     responses((status = 200, description = "Every one of them", body = Subscribed), QueryProblems, IdentityProblems)
 )]
 async fn subscribed(State(desk): Shared, who: Identity) -> Result<Json<Subscribed>, Problem> {
@@ -222,7 +222,7 @@ async fn subscribed(State(desk): Shared, who: Identity) -> Result<Json<Subscribe
 ///
 /// Its events no longer wait for it. One that is registered is known again within seconds.
 #[utoipa::path(
-    delete, path = "/subscribers/{service}", tag = "events", params(("service" = String, Path, description = "its name in the registry")),
+    delete, path = "/subscribers/{service}", operation_id = "forget_subscriber", tag = "events", params(("service" = String, Path, description = "its name in the registry")),
     responses((status = 204, description = "It is gone"), (status = 404, description = "There is no such thing here", content_type = "application/problem+json", body = ProblemBody), QueryProblems, IdentityProblems)
 )]
 async fn unsubscribe(

@@ -20,6 +20,7 @@ use crate::mischief::reached;
 use crate::page::{Page, Window};
 use crate::problem::{BodyProblems, IdentityProblems, Problem, ProblemBody, QueryProblems};
 use crate::trace::Trace;
+use crate::whole;
 
 /// Pieces in one order.
 const QUANTITY_MAX: i64 = 1000;
@@ -37,8 +38,10 @@ type Shared = State<Arc<Orders>>;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewOrder {
+    #[serde(deserialize_with = "whole::number")]
     #[schema(minimum = 1)]
     product_id: i64,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(minimum = 1, maximum = 1000)]
     quantity: i64,
 }
@@ -58,8 +61,8 @@ pub(super) struct Told {
 /// It is paid (201), or it is kept and on its way (202). With an `Idempotency-Key` the same request may be sent any
 /// number of times: the first places the order, the others answer how it is (200).
 #[utoipa::path(
-    post, path = "/orders", request_body = NewOrder,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible characters; yours alone", max_length = 128, min_length = 1)),
+    post, path = "/orders", operation_id = "place_order", request_body = NewOrder,
+    params(("Idempotency-Key" = Option<String>, Header, description = "visible characters; yours alone", pattern = "^[!-~]{1,128}$")),
     responses(
         (status = 201, description = "Placed and paid", body = Told),
         (status = 202, description = "Placed; `note` says what it waits for", body = Told),
@@ -148,7 +151,7 @@ pub(super) struct Filter {
 
 /// The customer's own orders, latest first
 #[utoipa::path(
-    get, path = "/orders", params(Filter),
+    get, path = "/orders", operation_id = "list_orders", params(Filter),
     responses((status = 200, description = "A page of them", body = Page<Order>), QueryProblems, IdentityProblems)
 )]
 pub(super) async fn list(
@@ -167,7 +170,7 @@ pub(super) async fn list(
 
 /// One of the customer's own orders
 #[utoipa::path(
-    get, path = "/orders/{id}", params(("id" = String, Path, format = "uuid", description = "the order's id")),
+    get, path = "/orders/{id}", operation_id = "get_order", params(("id" = String, Path, format = "uuid", description = "the order's id")),
     responses((status = 200, description = "It", body = Order), (status = 404, description = "This customer has no such order", content_type = "application/problem+json", body = ProblemBody), QueryProblems, IdentityProblems)
 )]
 pub(super) async fn one(
@@ -182,7 +185,7 @@ pub(super) async fn one(
 ///
 /// Nobody has to: an order that is not paid yet is tried again by itself. 201 if it is paid by this, 200 if it was.
 #[utoipa::path(
-    post, path = "/orders/{id}/payment", params(("id" = String, Path, format = "uuid", description = "the order's id")),
+    post, path = "/orders/{id}/payment", operation_id = "pay_order", params(("id" = String, Path, format = "uuid", description = "the order's id")),
     responses(
         (status = 201, description = "Paid now", body = Told), (status = 202, description = "Not yet; `note` says why", body = Told),
         (status = 200, description = "Paid before", body = Told),
@@ -213,7 +216,7 @@ pub(super) async fn pay(
 ///
 /// 200 once it is cancelled, what was paid is paid back and its pieces are on sale again; 202 while that goes on.
 #[utoipa::path(
-    post, path = "/orders/{id}/cancel", params(("id" = String, Path, format = "uuid", description = "the order's id")),
+    post, path = "/orders/{id}/cancel", operation_id = "cancel_order", params(("id" = String, Path, format = "uuid", description = "the order's id")),
     responses(
         (status = 200, description = "Cancelled", body = Told), (status = 202, description = "Being cancelled", body = Told),
         (status = 404, description = "This customer has no such order", content_type = "application/problem+json", body = ProblemBody), QueryProblems, IdentityProblems
@@ -262,7 +265,7 @@ pub(super) struct StateReport {
 }
 
 /// Orders, pieces and cents by state, to hold against the other services' reports
-#[utoipa::path(get, path = "/orders-report", responses((status = 200, description = "The report", body = Report), QueryProblems))]
+#[utoipa::path(get, path = "/orders-report", operation_id = "report_orders", responses((status = 200, description = "The report", body = Report), QueryProblems))]
 pub(super) async fn report(State(orders): Shared) -> Result<Json<Report>, Problem> {
     let rows = orders.driver.records().report().await?;
     let states = rows

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,6 +18,7 @@ use crate::identity::Identity;
 use crate::mischief::reached;
 use crate::page::{Page, Window};
 use crate::problem::{BodyProblems, IdentityProblems, Problem, ProblemBody, QueryProblems};
+use crate::whole;
 
 type Shared = State<Arc<Payments>>;
 
@@ -28,16 +29,17 @@ pub(super) struct NewPayment {
     /// The order's id; an order is charged once.
     #[schema(min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
     order_id: String,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(minimum = 1)]
     amount_cents: i64,
 }
 
 /// Charge an order
 ///
-/// Once, however often it is asked: 201 the first time, 200 after that. A decline is for good.
+/// Once, however often it is asked: 201 the first time, 200 after that. A decline is for good. The order's id is the key:
+/// an `Idempotency-Key` only tells the gateway that it may repeat the call.
 #[utoipa::path(
-    post, path = "/payments", request_body = NewPayment,
-    params(("Idempotency-Key" = Option<String>, Header, description = "the order's id, if it is given at all")),
+    post, path = "/payments", operation_id = "charge_order", request_body = NewPayment,
     responses(
         (status = 201, description = "Charged", body = Payment), (status = 200, description = "Charged before", body = Payment),
         (status = 402, description = "Declined, for good", content_type = "application/problem+json", body = ProblemBody),
@@ -47,7 +49,6 @@ pub(super) struct NewPayment {
 )]
 pub(super) async fn charge(
     State(payments): Shared,
-    headers: HeaderMap,
     body: Result<Json<NewPayment>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Payment>), Problem> {
     let Json(NewPayment { order_id, amount_cents }) = body?;
@@ -58,9 +59,6 @@ pub(super) async fn charge(
     }
     if amount_cents < 1 {
         return Err(Problem::invalid("`amount_cents` is at least 1"));
-    }
-    if headers.get("idempotency-key").is_some_and(|key| key.as_bytes() != order_id.as_bytes()) {
-        return Err(Problem::invalid("`Idempotency-Key` is the id of the order, or is left out"));
     }
     let mut tx = payments.store.begin().await?;
     let decision = records::charge(&mut tx, payments.judge(), &order_id, amount_cents).await?;
@@ -100,7 +98,7 @@ fn is_order_id(text: &str) -> bool {
 ///
 /// Pays back what was charged; an order that was not charged never will be. As often as it is asked, the same answer.
 #[utoipa::path(
-    post, path = "/payments/{order_id}/refund",
+    post, path = "/payments/{order_id}/refund", operation_id = "undo_payment",
     params(("order_id" = String, Path, description = "the order's id", min_length = 1, max_length = 64, pattern = "^[!-~]+$")),
     responses((status = 200, description = "`refunded` or `voided`", body = Payment), QueryProblems)
 )]
@@ -122,7 +120,7 @@ pub(super) async fn refund(
 
 /// How the payment of an order stands
 #[utoipa::path(
-    get, path = "/payments/{order_id}", params(("order_id" = String, Path, description = "the order's id")),
+    get, path = "/payments/{order_id}", operation_id = "get_payment", params(("order_id" = String, Path, description = "the order's id")),
     responses((status = 200, description = "It", body = Payment), (status = 404, description = "Nothing is known of a payment of this order", content_type = "application/problem+json", body = ProblemBody), QueryProblems)
 )]
 pub(super) async fn one(
@@ -153,7 +151,7 @@ pub(super) struct Paging {
 
 /// All payments, for staff with the scope `payments:read`, oldest first
 #[utoipa::path(
-    get, path = "/payments", params(Paging),
+    get, path = "/payments", operation_id = "list_payments", params(Paging),
     responses((status = 200, description = "A page of them", body = Page<Payment>), QueryProblems, IdentityProblems)
 )]
 pub(super) async fn list(
@@ -169,7 +167,7 @@ pub(super) async fn list(
 }
 
 /// The books, summed up, to hold against the other services' reports
-#[utoipa::path(get, path = "/ledger-report", responses((status = 200, description = "The report", body = Report), QueryProblems))]
+#[utoipa::path(get, path = "/ledger-report", operation_id = "report_ledger", responses((status = 200, description = "The report", body = Report), QueryProblems))]
 pub(super) async fn report(State(payments): Shared) -> Result<Json<Report>, Problem> {
     Ok(Json(ledger::report(&payments.store).await?))
 }

@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::page::{Page, Window};
 use crate::problem::{BodyProblems, IdentityProblems, Problem, ProblemBody, QueryProblems};
 use crate::store::Tx;
-use crate::text;
+use crate::{text, whole};
 
 /// The scope of a token that may edit the catalogue.
 const EDIT: &str = "products:write";
@@ -57,7 +57,7 @@ pub(super) struct Listing {
 }
 
 /// The catalogue, page by page
-#[utoipa::path(get, path = "/products", params(Listing), responses(
+#[utoipa::path(get, path = "/products", operation_id = "list_products", params(Listing), responses(
     (status = 200, body = Page<Product>, headers(("link" = String, description = "the next page, if there is one"))),
     QueryProblems,
 ))]
@@ -97,7 +97,7 @@ fn containing(text: &str) -> String {
 }
 
 /// One product
-#[utoipa::path(get, path = "/products/{id}", params(("id" = i64, Path, minimum = 1)), responses(
+#[utoipa::path(get, path = "/products/{id}", operation_id = "get_product", params(("id" = i64, Path, minimum = 1)), responses(
     (status = 200, body = Product),
     (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no such product"),
     QueryProblems,
@@ -122,13 +122,15 @@ pub(super) struct NewProduct {
     )]
     name: String,
     #[schema(minimum = 1, maximum = 1_000_000_000)]
+    #[serde(deserialize_with = "whole::number")]
     price_cents: i64,
     #[schema(minimum = 0, maximum = 1_000_000_000)]
+    #[serde(deserialize_with = "whole::number")]
     stock: i64,
 }
 
 /// Adds a product; staff with the scope `products:write`
-#[utoipa::path(post, path = "/products", request_body = NewProduct, responses(
+#[utoipa::path(post, path = "/products", operation_id = "create_product", request_body = NewProduct, responses(
     (status = 201, body = Product, headers(("location" = String, description = "the product, relative to this path"))),
     IdentityProblems, BodyProblems,
 ))]
@@ -167,26 +169,19 @@ pub(super) struct Change {
         max_length = 100,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
     )]
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "whole::given_text")]
     name: Option<String>,
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000)]
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "whole::given")]
     price_cents: Option<i64>,
     /// Pieces that came in, or if negative were lost
     #[schema(nullable = false, minimum = -1_000_000_000, maximum = 1_000_000_000)]
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "whole::given")]
     add_stock: Option<i64>,
 }
 
-/// A member that may be left out but is not null.
-fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 /// Changes a product; staff with the scope `products:write`
-#[utoipa::path(patch, path = "/products/{id}", params(("id" = i64, Path, minimum = 1)), request_body = Change, responses(
+#[utoipa::path(patch, path = "/products/{id}", operation_id = "change_product", params(("id" = i64, Path, minimum = 1)), request_body = Change, responses(
     (status = 200, body = Product),
     (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no such product"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "there would be less than none, or too many"),

@@ -19,6 +19,7 @@ use super::event::{Happened, Move, decide};
 use crate::mischief::reached;
 use crate::problem::{BodyProblems, Problem, ProblemBody, QueryProblems};
 use crate::store::{Store, StoreError, Tx};
+use crate::whole;
 
 /// Pieces in one reservation.
 const QUANTITY_MAX: i64 = 1_000_000;
@@ -73,13 +74,15 @@ pub(super) struct Reservation {
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     #[schema(minimum = 1)]
+    #[serde(deserialize_with = "whole::number")]
     pub(super) product_id: i64,
     #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(deserialize_with = "whole::number")]
     pub(super) quantity: i64,
 }
 
 /// Sets pieces aside for an order; the same again changes nothing. Internal
-#[utoipa::path(put, path = "/reservations/{order_id}", request_body = Wanted,
+#[utoipa::path(put, path = "/reservations/{order_id}", operation_id = "reserve", request_body = Wanted,
     params(("order_id" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(
     (status = 201, body = Reservation, description = "they are set aside"),
@@ -107,7 +110,7 @@ pub(super) async fn reserve(
 }
 
 /// What is set aside for an order. Internal
-#[utoipa::path(get, path = "/reservations/{order_id}",
+#[utoipa::path(get, path = "/reservations/{order_id}", operation_id = "get_reservation",
     params(("order_id" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(
     (status = 200, body = Reservation),
@@ -127,7 +130,7 @@ pub(super) async fn one(
 }
 
 /// Gives back what is set aside for an order, for good. Internal
-#[utoipa::path(delete, path = "/reservations/{order_id}",
+#[utoipa::path(delete, path = "/reservations/{order_id}", operation_id = "release",
     params(("order_id" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(
     (status = 204, description = "nothing is set aside any more, and nothing will be"),
@@ -154,11 +157,12 @@ pub(super) async fn release(
 #[serde(deny_unknown_fields)]
 pub(super) struct Purchase {
     #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(deserialize_with = "whole::number")]
     quantity: i64,
 }
 
 /// Sells pieces at once, for no order in particular. Internal
-#[utoipa::path(post, path = "/products/{id}/purchases", params(("id" = i64, Path, minimum = 1)), request_body = Purchase,
+#[utoipa::path(post, path = "/products/{id}/purchases", operation_id = "purchase", params(("id" = i64, Path, minimum = 1)), request_body = Purchase,
     responses(
     (status = 201, body = Product, description = "the product as it is now"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "no such product"),

@@ -57,7 +57,7 @@ pub(super) struct StockReport {
 }
 
 /// Where every piece is, all of it at one moment. Internal
-#[utoipa::path(get, path = "/stock-report", responses((status = 200, body = StockReport), QueryProblems))]
+#[utoipa::path(get, path = "/stock-report", operation_id = "stock_report", responses((status = 200, body = StockReport), QueryProblems))]
 pub(super) async fn report(State(products): Shared) -> Result<Json<StockReport>, Problem> {
     let mut tx = products.store.read().await?;
     let lines = "SELECT id, initial, added, stock FROM products ORDER BY id LIMIT $1";

@@ -1,199 +1,192 @@
-//! The user service: sign-up, login, and the keys by which others verify its tokens.
+//! The user service: accounts, sessions, roles, and the keys by which others verify its tokens.
 //!
-//! `POST /users`, `POST /sessions`, `GET /users/me`, `GET /.well-known/jwks.json`. Whoever holds a
-//! token has been let in by the gateway: `GET /users/me` trusts the `X-User-Id` it sets.
+//! It answers who somebody is; what they may do is in the token, and the gateway enforces it. Whoever holds a
+//! token has been let in by the gateway: what it says in `X-User-Id` is believed.
 
 mod accounts;
 mod keys;
+mod lockout;
 mod passwords;
+mod people;
+mod refresh;
+mod roles;
+mod rotation;
+mod sessions;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::clock::{self, Clock};
 use crate::problem::Problem;
 use crate::server::{Service, Start, StartError};
+use crate::settings::{BadSetting, Variables};
 use crate::store::Store;
-use accounts::Accounts;
-use keys::{Claims, SigningKey};
+use keys::Keys;
 use passwords::Passwords;
+use rotation::Times;
 
 /// Who issues the tokens; routes name it as the issuer they accept.
 pub const ISSUER: &str = "https://users.shop.example";
 /// Whom the tokens are for.
 pub const AUDIENCE: &str = "shop";
-/// How long a token is good for, in seconds.
-const TOKEN_SECONDS: u64 = 900;
-/// What every customer may do.
-const SCOPES: [&str; 3] = ["profile", "orders:read", "orders:write"];
-/// Bytes of a name or an address of mail.
-const TEXT_BYTES_MAX: usize = 254;
-/// Least characters of a password (NIST SP 800-63B asks for 8 where it is the only factor).
-const PASSWORD_CHARS_MIN: usize = 8;
-/// Most bytes of a password: hashing longer ones would be work an attacker asks for.
-const PASSWORD_BYTES_MAX: usize = 256;
+/// How long an access token is good for.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How long a refresh token is good for if it is not used.
+const REFRESH_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// What a gateway may allow for clocks that differ; a key is published that much longer than its tokens live.
+const LEEWAY: Duration = Duration::from_secs(300);
+/// How long a key signs, unless `KEY_ROTATION` says otherwise; and the least it may say, so that the keys that are
+/// published at the same time stay few.
+const KEY_ROTATION: Duration = Duration::from_secs(24 * 60 * 60);
+const KEY_ROTATION_MIN: Duration = Duration::from_secs(60);
+/// How long a key is published before it signs, unless `KEY_LEAD` says otherwise. The gateway reads the keys every
+/// five minutes: twice that, so that even after a failed read it knows a key before the first token signed with it.
+const KEY_LEAD: Duration = Duration::from_secs(10 * 60);
+/// How often keys are looked at and what is over is swept away.
+const TEND_EVERY: Duration = Duration::from_secs(30);
 
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE accounts (
+        id TEXT PRIMARY KEY,
+        email TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        password_hash TEXT NOT NULL,
+        role TEXT NOT NULL CHECK (role IN ('customer', 'staff'))
+    );
+    CREATE INDEX accounts_by_role ON accounts (role);
+    CREATE TABLE role_changes (id BIGINT PRIMARY KEY, n BIGINT NOT NULL);
+    INSERT INTO role_changes VALUES (1, 0);
+    CREATE TABLE families (
+        id TEXT PRIMARY KEY,
+        account_id TEXT NOT NULL REFERENCES accounts (id),
+        scope TEXT,
+        is_revoked BIGINT NOT NULL DEFAULT 0,
+        ends_at_ms BIGINT NOT NULL
+    );
+    CREATE INDEX families_by_end ON families (ends_at_ms);
+    CREATE TABLE refresh_tokens (
+        hash TEXT PRIMARY KEY,
+        family TEXT NOT NULL REFERENCES families (id),
+        is_used BIGINT NOT NULL DEFAULT 0,
+        expires_at_ms BIGINT NOT NULL
+    );
+    CREATE INDEX refresh_tokens_of_family ON refresh_tokens (family);
+    CREATE TABLE login_attempts (
+        email TEXT PRIMARY KEY,
+        n_failed BIGINT NOT NULL,
+        last_ms BIGINT NOT NULL,
+        locked_until_ms BIGINT NOT NULL
+    );
+    CREATE INDEX login_attempts_by_time ON login_attempts (last_ms);
+    CREATE TABLE signing_keys (
+        generation BIGINT PRIMARY KEY,
+        private_key TEXT NOT NULL,
+        signs_from_ms BIGINT NOT NULL
+    );
+"];
+
+/// What every handler works with.
+#[derive(Debug)]
 struct Users {
-    accounts: Accounts,
+    store: Store,
+    clock: Clock,
     passwords: Passwords,
-    key: SigningKey,
+    keys: Keys,
+    staff_email: Option<String>,
 }
 
-type Shared = State<Arc<Users>>;
+type Shared = axum::extract::State<Arc<Users>>;
 
-/// The service's routes.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "User service",
+    description = "Accounts, sessions, roles and signing keys. Behind the gateway: `X-User-Id`, `X-User-Role` and \
+                   `X-Scopes` say who asks. Errors are `application/problem+json` (RFC 9457)."
+))]
+struct Api;
+
+/// The service, built.
 ///
 /// # Errors
-/// When the database cannot be used, or its signing key cannot be read.
+/// When a setting, the database or a signing key cannot be used.
 pub async fn build(start: &Start) -> Result<Service, StartError> {
-    let settings = &start.settings;
-    let store = Store::open(&settings.database("user"), accounts::MIGRATIONS).await?;
-    Ok(Service::new(with_store(store, keys::load(&settings.data_dir)?)?))
+    let times = times(&start.settings.variables)?;
+    let store = Store::open(&start.settings.database("user"), MIGRATIONS).await?;
+    let staff_email = start.settings.variables.text("STAFF_EMAIL").map(|email| email.to_lowercase());
+    let users = Users::new(store, Clock::default(), times, staff_email)?;
+    users.keys.tend(users.clock.now_ms()).await.map_err(|error| StartError::Key(error.detail))?;
+    let users = Arc::new(users);
+    let tending = tend(users.clone(), start.stopping.clone());
+    Ok(Service::new(router(users)).with_background(tending))
 }
 
-fn with_store(store: Store, key: SigningKey) -> Result<Router, StartError> {
-    let passwords = Passwords::new().map_err(|error| StartError::Key(error.to_string()))?;
-    let users = Users { accounts: Accounts::new(store), passwords, key };
-    Ok(Router::new()
-        .route("/users", post(sign_up))
-        .route("/users/me", get(me))
-        .route("/sessions", post(log_in))
-        .route("/.well-known/jwks.json", get(jwks))
-        .with_state(Arc::new(users)))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignUp {
-    email: String,
-    name: String,
-    password: String,
-}
-
-async fn sign_up(
-    State(users): Shared,
-    body: Result<Json<SignUp>, JsonRejection>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Json(SignUp { email, name, password }) = body?;
-    check_sign_up(&email, &name, &password)?;
-    let hash = users.passwords.hash(password).await.map_err(|error| Problem::internal(&error))?;
-    let id = users.accounts.create(email.to_lowercase(), name, hash).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
-}
-
-fn check_sign_up(email: &str, name: &str, password: &str) -> Result<(), Problem> {
-    let (before, after) = email.split_once('@').unwrap_or_default();
-    if before.is_empty()
-        || !after.contains('.')
-        || email.len() > TEXT_BYTES_MAX
-        || email.contains(char::is_whitespace)
-    {
-        return Err(Problem::invalid("`email` is not an address such as ada@example.com"));
+fn times(variables: &Variables) -> Result<Times, BadSetting> {
+    let rotation = variables.duration("KEY_ROTATION")?.unwrap_or(KEY_ROTATION);
+    if rotation < KEY_ROTATION_MIN {
+        let value = variables.text("KEY_ROTATION").unwrap_or_default();
+        return Err(BadSetting { name: "KEY_ROTATION", value, expected: "at least 60s" });
     }
-    if name.trim().is_empty() || name.len() > TEXT_BYTES_MAX {
-        return Err(Problem::invalid(format!("`name` needs 1 to {TEXT_BYTES_MAX} bytes")));
+    let lead = variables.duration("KEY_LEAD")?.unwrap_or(KEY_LEAD.min(rotation / 2));
+    if lead >= rotation {
+        let expected = "shorter than KEY_ROTATION: a key is published before it signs";
+        let value = variables.text("KEY_LEAD").unwrap_or_default();
+        return Err(BadSetting { name: "KEY_LEAD", value, expected });
     }
-    if password.chars().count() < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
-        return Err(Problem::invalid(format!(
-            "`password` needs {PASSWORD_CHARS_MIN} characters and at most {PASSWORD_BYTES_MAX} bytes"
-        )));
+    let [rotation_ms, lead_ms, kept_ms] = [rotation, lead, TOKEN_LIFETIME + LEEWAY].map(clock::as_ms);
+    Ok(Times { rotation_ms, lead_ms, kept_ms })
+}
+
+impl Users {
+    fn new(
+        store: Store,
+        clock: Clock,
+        times: Times,
+        staff_email: Option<String>,
+    ) -> Result<Self, StartError> {
+        let passwords = Passwords::new().map_err(|error| StartError::Key(error.to_string()))?;
+        Ok(Self { keys: Keys::new(store.clone(), times), store, clock, passwords, staff_email })
     }
+}
+
+fn router(users: Arc<Users>) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(people::list, people::sign_up))
+        .routes(routes!(people::me))
+        .routes(routes!(people::set_role))
+        .routes(routes!(sessions::log_in))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::revoke))
+        .routes(routes!(keys::jwks))
+        .routes(routes!(keys::rotate))
+        .with_state(users)
+}
+
+/// Rotates keys and sweeps away what is over, until the service stops.
+async fn tend(users: Arc<Users>, mut stopping: watch::Receiver<bool>) {
+    let every = TEND_EVERY.min(users.keys.tend_every());
+    while !*stopping.borrow() {
+        if let Err(problem) = tend_once(&users).await {
+            tracing::warn!(code = problem.code, "keys and sessions could not be looked after; trying on");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            changed = stopping.changed() => if changed.is_err() { break },
+        }
+    }
+}
+
+async fn tend_once(users: &Users) -> Result<(), Problem> {
+    let now_ms = users.clock.now_ms();
+    users.keys.tend(now_ms).await?;
+    refresh::sweep(&users.store, now_ms).await?;
+    lockout::sweep(&users.store, now_ms).await?;
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LogIn {
-    email: String,
-    password: String,
-    /// A narrower scope than the account has (RFC 6749 §3.3), space separated.
-    scope: Option<String>,
-}
-
-async fn log_in(
-    State(users): Shared,
-    body: Result<Json<LogIn>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Json(LogIn { email, password, scope }) = body?;
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(wrong_credentials());
-    }
-    let scope = granted(scope.as_deref())?;
-    let account = users.accounts.find(email.to_lowercase()).await?;
-    // An unknown account costs the same time as a wrong password, so neither can be told from the other.
-    let hash = account.as_ref().map(|account| account.password_hash.clone());
-    let matches = users.passwords.verify(password, hash).await.map_err(|error| Problem::internal(&error))?;
-    let account = account.filter(|_| matches).ok_or_else(wrong_credentials)?;
-    let issued = now_seconds();
-    let claims = Claims {
-        iss: ISSUER,
-        aud: AUDIENCE,
-        sub: account.id,
-        name: account.name,
-        scope: scope.clone(),
-        iat: issued,
-        exp: issued + TOKEN_SECONDS,
-    };
-    let token = users.key.sign(&claims).map_err(|error| Problem::internal(&error))?;
-    Ok(Json(
-        json!({ "access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS, "scope": scope }),
-    ))
-}
-
-fn wrong_credentials() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "no account has this address and password")
-}
-
-/// The scope of the token: all of the account's, or the part that was asked for.
-fn granted(asked: Option<&str>) -> Result<String, Problem> {
-    let Some(asked) = asked else { return Ok(SCOPES.join(" ")) };
-    match asked.split_whitespace().find(|scope| !SCOPES.contains(scope)) {
-        Some(_) => Err(Problem::invalid(format!("`scope` knows {}", SCOPES.join(", ")))),
-        None => Ok(asked.split_whitespace().collect::<Vec<_>>().join(" ")),
-    }
-}
-
-async fn me(State(users): Shared, headers: HeaderMap) -> Result<Json<Value>, Problem> {
-    let id = headers.get("x-user-id").and_then(|value| value.to_str().ok()).map(str::to_owned).ok_or_else(
-        || Problem::new(StatusCode::UNAUTHORIZED, "no_identity", "the gateway names the user in X-User-Id"),
-    )?;
-    let account = users.accounts.by_id(id).await?.ok_or_else(|| Problem::not_found("no such user"))?;
-    Ok(Json(json!({ "id": account.id, "email": account.email, "name": account.name })))
-}
-
-async fn jwks(State(users): Shared) -> Json<Value> {
-    Json(json!({ "keys": [users.key.public_jwk()] }))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token says when it was issued")]
-fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_sign_up_lacks_is_named() {
-        let detail = |email, name, password| check_sign_up(email, name, password).unwrap_err().detail;
-        assert!(detail("ada", "Ada", "correct horse").contains("`email`"));
-        assert!(detail("ada@example.com", " ", "correct horse").contains("`name`"));
-        assert!(detail("ada@example.com", "Ada", "short").contains("`password`"));
-        assert_eq!(check_sign_up("ada@example.com", "Ada", "correct horse"), Ok(()));
-    }
-
-    #[test]
-    fn a_login_may_ask_for_less_but_not_for_more() {
-        assert_eq!(granted(None).unwrap(), "profile orders:read orders:write");
-        assert_eq!(granted(Some(" profile ")).unwrap(), "profile");
-        assert!(granted(Some("profile admin")).is_err());
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ pub(super) enum HashError {
     Unfinished,
 }
 
+#[derive(Debug)]
 pub(super) struct Passwords {
     places: Arc<Semaphore>,
     /// A hash of nothing anybody knows, to verify against when there is no account.
