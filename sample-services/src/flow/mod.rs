@@ -149,7 +149,7 @@ async fn one_key_is_one_order_however_many_ask_at_once() {
         let ids: std::collections::BTreeSet<String> = seen.iter().map(|seen| id(&seen.json())).collect();
         assert_eq!(ids.len(), 1, "{seen:?}");
         assert_eq!(seen.iter().filter(|seen| seen.status == 201).count(), 1, "{seen:?}");
-        shop.order(OIL, 2, Some("k-1")).await.problem(422, "idempotency_key_reused");
+        shop.order(OIL, 2, Some("k-1")).await.problem(409, "idempotency_key_reused");
         shop.agrees(1, OIL_CENTS).await;
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct Told {
         (status = 200, description = "Placed before with this key", body = Told),
         (status = 402, description = "Payment declined; the order is cancelled", content_type = "application/problem+json", body = ProblemBody),
         (status = 404, description = "No such product; the order is cancelled", content_type = "application/problem+json", body = ProblemBody),
-        (status = 409, description = "Out of stock; the order is cancelled", content_type = "application/problem+json", body = ProblemBody),
+        (status = 409, description = "`out_of_stock`, and the order is cancelled; or `idempotency_key_reused`, with another content", content_type = "application/problem+json", body = ProblemBody),
         BodyProblems, IdentityProblems
     )
 )]
@@ -97,7 +97,7 @@ pub(super) async fn place(
         }
         Placed::Before(order) if (order.product_id, order.quantity) != (product_id, quantity) => {
             let detail = format!("this key placed order {} with another content; take a new key", order.id);
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
+            Err(Problem::conflict("idempotency_key_reused", detail))
         }
         // Whoever placed it may be gone: it is driven on, so that the answer says how it ends.
         Placed::Before(order) => {
@@ -146,6 +146,7 @@ pub(super) struct Filter {
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// The `next` of the page before.
+    #[param(pattern = "^[0-9a-f]{32}$")]
     cursor: Option<String>,
 }
 

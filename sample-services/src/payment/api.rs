@@ -146,6 +146,7 @@ pub(super) struct Paging {
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// The `next` of the page before.
+    #[param(pattern = "^[0-7][0-9a-f]{15}$")]
     cursor: Option<String>,
 }
 
