@@ -39,7 +39,7 @@ const KNOWN_MS: i64 = 30 * 86_400_000;
 /// Events that are forgotten at a time.
 const FORGOTTEN_MAX: i64 = 500;
 /// One event in so many is followed by forgetting old ones.
-const FORGET_EVERY: u32 = 256;
+const FORGET_EVERY: u128 = 256;
 
 /// An event that a service did not take.
 #[derive(Debug, Error)]
@@ -189,10 +189,11 @@ impl Inbox {
             Dealt::Known => tracing::info!(%id, %kind, %key, "event was handled before"),
             Dealt::Behind => tracing::warn!(%id, %kind, %key, "event waits behind a dead letter of its key"),
         }
-        if matches!(dealt, Dealt::Applied) && event.id.as_u128() % u128::from(FORGET_EVERY) == 0 {
-            if let Err(error) = self.forget_old(clock::now_ms()).await {
-                tracing::warn!(%error, "old events cannot be forgotten");
-            }
+        if matches!(dealt, Dealt::Applied)
+            && event.id.as_u128().is_multiple_of(FORGET_EVERY)
+            && let Err(error) = self.forget_old(clock::now_ms()).await
+        {
+            tracing::warn!(%error, "old events cannot be forgotten");
         }
     }
 
