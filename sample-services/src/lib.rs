@@ -5,10 +5,13 @@
 //! its health, stops without losing a request, and calls another one.
 
 pub mod call;
+pub mod chance;
 pub mod clock;
 pub mod database_url;
+pub mod events;
 pub mod identity;
 pub mod logs;
+pub mod mischief;
 pub mod openapi;
 pub mod page;
 pub mod problem;
@@ -27,5 +30,7 @@ pub mod user;
 
 #[cfg(test)]
 mod databases;
+#[cfg(test)]
+mod flow;
 #[cfg(test)]
 mod served;

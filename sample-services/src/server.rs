@@ -17,7 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::events::{BadBusUrl, ConnectError};
 use crate::logs::{self, HEALTH_PATH, Logs};
+use crate::mischief::{self, BadCrash, Crash, Switches};
 use crate::openapi;
 use crate::register::Registration;
 use crate::settings::{BadSetting, Settings};
@@ -58,6 +60,15 @@ pub enum StartError {
     /// A signing key cannot be made or read.
     #[error("the signing key cannot be used: {0}")]
     Key(String),
+    /// `BUS_URL` names no bus.
+    #[error(transparent)]
+    BusUrl(#[from] BadBusUrl),
+    /// The bus cannot be had.
+    #[error(transparent)]
+    Bus(#[from] ConnectError),
+    /// `CRASH_AT` names no crash.
+    #[error("CRASH_AT: {0}")]
+    Crash(#[from] BadCrash),
 }
 
 /// What a service is built from.
@@ -69,6 +80,8 @@ pub struct Start {
     pub client: Client,
     /// Turns true when the service is asked to stop.
     pub stopping: watch::Receiver<bool>,
+    /// How the service misbehaves, if it was told to.
+    pub switches: Switches,
 }
 
 /// Something a service does beside answering. It ends soon after [`Start::stopping`] turns true.
@@ -100,6 +113,12 @@ impl Service {
     pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());
         self
+    }
+
+    /// What it is made of.
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (OpenApiRouter, Vec<Background>, Vec<String>) {
+        (self.router, self.background, self.tags)
     }
 }
 
@@ -144,7 +163,8 @@ where
     let settings = Settings::from_environment()?;
     let client = Client::builder().connect_timeout(Duration::from_secs(1)).build()?;
     let (stop, stopping) = watch::channel(false);
-    let start = Start { settings, client, stopping };
+    let start = Start { settings, client, stopping, switches: Switches::default() };
+    mischief::arm(start.settings.variables.text("CRASH_AT").map(|text| Crash::parse(&text)).transpose()?);
     let service = build(&start).await?;
     let listen = start.settings.listen;
     let listener =
@@ -163,7 +183,8 @@ async fn serve(
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<(), StartError> {
-    let Start { settings, client, stopping } = start;
+    let Start { settings, client, stopping, switches } = start;
+    let may_misbehave = mischief::is_allowed(&settings.variables)?;
     let Service { router, background, mut tags } = service;
     tags.extend(settings.version_tag);
     let (close, mut closing) = watch::channel(false);
@@ -173,7 +194,7 @@ async fn serve(
         spawn(registration.keep(stopping))
     });
     let background: Vec<_> = background.into_iter().map(spawn).collect();
-    let app = app(router);
+    let app = app(if may_misbehave { switches.around(router) } else { router });
     let until_closed = async move {
         let _ = closing.wait_for(|closed| *closed).await;
     };

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use portcullis_sample_services::{order, server};
 
 fn main() -> ExitCode {
-    server::main("order-service", order::build)
+    server::main(order::NAME, order::build)
 }

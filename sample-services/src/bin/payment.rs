@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use portcullis_sample_services::{payment, server};
 
 fn main() -> ExitCode {
-    server::main("payment-service", payment::build)
+    server::main(payment::NAME, payment::build)
 }

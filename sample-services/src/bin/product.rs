@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use portcullis_sample_services::{product, server};
 
 fn main() -> ExitCode {
-    server::main("product-service", product::build)
+    server::main(product::NAME, product::build)
 }

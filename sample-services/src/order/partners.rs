@@ -1,66 +1,147 @@
-//! Asking the other services, by name, through the gateway.
+//! Asking the product and the payment service, by name, through the gateway.
+//!
+//! Each answer is news or it is nothing: a partner that is away, slow or broken leaves the order as
+//! it is, and whoever drives it next asks again. Every question may be asked any number of times.
 
 use axum::http::{Method, StatusCode};
-use reqwest::Client;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::call::{Call, Gateway, NoAnswer};
-use crate::problem::Problem;
-use crate::trace::Trace;
+use super::reason::Reason;
+use super::records::Order;
+use crate::call::{Answer, Call, Gateway, NoAnswer};
 
-pub(super) struct Partners(Gateway);
+/// What the product service says about the stock of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stock {
+    /// It is reserved, at this price for a piece.
+    Reserved { price_cents: i64 },
+    /// It never will be.
+    Refused { reason: Reason, detail: String },
+    /// Nobody knows; in the words for the customer.
+    Unknown(String),
+}
 
-#[derive(Deserialize)]
-struct Product {
-    price_cents: i64,
+/// What the payment service says about a charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Charge {
+    /// The order is charged.
+    Charged,
+    /// It never will be.
+    Declined(String),
+    /// Nobody knows.
+    Unknown(String),
+}
+
+pub(super) struct Partners {
+    gateway: Gateway,
 }
 
 impl Partners {
-    pub(super) fn new(client: Client, gateway: &str) -> Self {
-        Self(Gateway::new(client, gateway.to_owned()))
+    pub(super) const fn new(gateway: Gateway) -> Self {
+        Self { gateway }
     }
 
-    /// Sets pieces of a product aside and answers what one costs.
-    pub(super) async fn take_stock(
-        &self,
-        product: i64,
-        quantity: i64,
-        trace: &Trace,
-    ) -> Result<i64, Problem> {
-        let path = format!("/products/{product}/purchases");
-        let body = json!({ "quantity": quantity });
-        let call = Call { method: Method::POST, path: &path, body, idempotency_key: None };
-        let answer =
-            self.0.send(call, trace).await.map_err(|error| unreachable("the product service", &error))?;
-        match (answer.status, answer.read::<Product>()) {
-            (StatusCode::CREATED, Some(product)) => Ok(product.price_cents),
-            (status @ (StatusCode::NOT_FOUND | StatusCode::CONFLICT), _) => {
-                Err(Problem::new(status, "product_unavailable", answer.detail()))
-            }
-            (status, _) => Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "products_unavailable",
-                format!("the product service answered {}; try again", status.as_u16()),
-            )),
-        }
+    pub(super) async fn reserve(&self, order: &Order) -> Stock {
+        let body = json!({ "product_id": order.product_id, "quantity": order.quantity });
+        let path = format!("/reservations/{}", order.id);
+        let call = Call { method: Method::PUT, path: &path, body, idempotency_key: None };
+        stock(&self.gateway.send(call, &order.trace()).await)
     }
 
-    /// Charges an order. An error is a sentence for the customer: the order itself is safe.
-    pub(super) async fn charge(&self, order: &str, amount_cents: i64, trace: &Trace) -> Result<(), String> {
-        let body = json!({ "order_id": order, "amount_cents": amount_cents });
+    pub(super) async fn charge(&self, order: &Order, amount_cents: i64) -> Charge {
+        let body = json!({ "order_id": order.id, "amount_cents": amount_cents });
         // The payment service charges an order once: with this key the gateway may repeat the call.
-        let call = Call { method: Method::POST, path: "/payments", body, idempotency_key: Some(order) };
-        match self.0.send(call, trace).await {
+        let idempotency_key = Some(&*order.id);
+        let call = Call { method: Method::POST, path: "/payments", body, idempotency_key };
+        charge(&self.gateway.send(call, &order.trace()).await)
+    }
+
+    /// Pays back what was charged, or sees to it that nothing ever is. An error is a sentence for the customer.
+    pub(super) async fn undo(&self, order: &Order) -> Result<(), String> {
+        let path = format!("/payments/{}/refund", order.id);
+        let idempotency_key = Some(&*order.id);
+        let call = Call { method: Method::POST, path: &path, body: Value::Null, idempotency_key };
+        match self.gateway.send(call, &order.trace()).await {
             Ok(answer) if answer.status.is_success() => Ok(()),
-            Ok(answer) => Err(answer.detail()),
-            Err(error) => Err(unreachable("the payment service", &error).detail),
+            other => Err(words("the payment service", &other)),
         }
     }
 }
 
-fn unreachable(whom: &str, error: &NoAnswer) -> Problem {
-    tracing::warn!(%error, "a partner cannot be reached");
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    Problem::new(status, "partner_unreachable", format!("{whom} cannot be reached; try again"))
+type Said = Result<Answer, NoAnswer>;
+
+fn stock(said: &Said) -> Stock {
+    const WHOM: &str = "the product service";
+    let Ok(answer) = said else { return Stock::Unknown(words(WHOM, said)) };
+    let price_cents = answer.body.get("price_cents").and_then(Value::as_i64);
+    // A status alone may be the gateway's own; the slug is the product service's.
+    match (answer.status, answer.code(), price_cents) {
+        (StatusCode::OK | StatusCode::CREATED, _, Some(price_cents)) => Stock::Reserved { price_cents },
+        (StatusCode::CONFLICT, "out_of_stock" | "cancelled", _) => {
+            Stock::Refused { reason: Reason::OutOfStock, detail: answer.detail() }
+        }
+        (StatusCode::NOT_FOUND, "not_found", _) => {
+            Stock::Refused { reason: Reason::NoSuchProduct, detail: answer.detail() }
+        }
+        _ => Stock::Unknown(words(WHOM, said)),
+    }
+}
+
+fn charge(said: &Said) -> Charge {
+    const WHOM: &str = "the payment service";
+    let Ok(answer) = said else { return Charge::Unknown(words(WHOM, said)) };
+    match (answer.status, answer.code()) {
+        (StatusCode::OK | StatusCode::CREATED, _) => Charge::Charged,
+        (StatusCode::PAYMENT_REQUIRED, "declined") => Charge::Declined(answer.detail()),
+        _ => Charge::Unknown(words(WHOM, said)),
+    }
+}
+
+/// What a customer is told when a partner is of no help.
+fn words(whom: &str, said: &Said) -> String {
+    match said {
+        Ok(answer) => answer.detail(),
+        Err(error) => {
+            tracing::warn!(%error, whom, "a partner does not answer");
+            format!("{whom} does not answer; it is asked again")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: Value) -> Said {
+        Ok(Answer { status: StatusCode::from_u16(status).unwrap(), body })
+    }
+
+    #[test]
+    fn only_the_product_service_itself_refuses_stock() {
+        let refused = stock(&answer(409, json!({ "code": "out_of_stock", "detail": "only 0 left" })));
+        assert_eq!(refused, Stock::Refused { reason: Reason::OutOfStock, detail: "only 0 left".to_owned() });
+        // The gateway knows no route, or nobody is there: the order waits.
+        for (status, code) in
+            [(404, "no_route"), (503, "no_endpoint"), (502, ""), (409, "different_reservation")]
+        {
+            let said = stock(&answer(status, json!({ "code": code })));
+            assert!(matches!(said, Stock::Unknown(_)), "{status} {code}: {said:?}");
+        }
+        assert!(matches!(stock(&Err(NoAnswer::TooLong)), Stock::Unknown(_)));
+    }
+
+    #[test]
+    fn a_reservation_without_a_price_is_none() {
+        assert_eq!(stock(&answer(201, json!({ "price_cents": 7 }))), Stock::Reserved { price_cents: 7 });
+        assert!(matches!(stock(&answer(200, json!({}))), Stock::Unknown(_)));
+    }
+
+    #[test]
+    fn only_a_402_that_says_so_declines() {
+        assert_eq!(charge(&answer(200, json!({}))), Charge::Charged);
+        assert!(matches!(charge(&answer(402, json!({ "code": "declined" }))), Charge::Declined(_)));
+        for status in [402, 404, 409, 429, 500, 503] {
+            assert!(matches!(charge(&answer(status, json!({ "code": "other" }))), Charge::Unknown(_)));
+        }
+    }
 }

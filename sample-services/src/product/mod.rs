@@ -3,6 +3,7 @@
 //! Everybody reads the catalogue, staff edit it, the order service reserves. Stock moves only in transactions that
 //! also say where it went, so `initial + added = available + held + sold` holds at every moment.
 
+mod apply;
 mod catalogue;
 mod event;
 mod reservations;
@@ -17,9 +18,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::{self, Clock};
+use crate::events::outbox::Outbox;
+use crate::events::{self, Events};
 use crate::server::{Service, Start, StartError};
 use crate::store::Store;
+use apply::{Hearing, SUBSCRIPTION};
 
+/// The service's name in the registry.
+pub const NAME: &str = "product-service";
 /// How long pieces are set aside for an order that is not paid, unless `RESERVATION_TTL` says otherwise.
 const RESERVATION_TTL: Duration = Duration::from_secs(15 * 60);
 /// How often reservations that have run out are looked for.
@@ -79,10 +85,18 @@ struct Api;
 /// When a setting or the database cannot be used.
 pub async fn build(start: &Start) -> Result<Service, StartError> {
     let ttl = start.settings.variables.duration("RESERVATION_TTL")?.unwrap_or(RESERVATION_TTL);
-    let store = Store::open(&start.settings.database("product"), MIGRATIONS).await?;
+    let store = Store::open(&start.settings.database("product"), &migrations()).await?;
+    let outbox = Outbox::default();
+    let hearing = Arc::new(Hearing(outbox.clone()));
+    let events = Events::open(start, store.clone(), outbox, SUBSCRIPTION, hearing)?;
     let products = Arc::new(Products { store, clock: Clock::default(), ttl_ms: clock::as_ms(ttl) });
     let sweeping = sweep(products.clone(), start.stopping.clone());
-    Ok(Service::new(router(products)).with_background(sweeping))
+    let service = Service::new(router(products).merge(events.routes()));
+    Ok(events.attach(service).with_background(sweeping))
+}
+
+fn migrations() -> Vec<&'static str> {
+    [MIGRATIONS, &events::MIGRATIONS].concat()
 }
 
 fn router(products: Arc<Products>) -> OpenApiRouter {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::catalogue::{self, Product, no_such};
 use super::event::{Happened, Move, decide};
+use crate::mischief::reached;
 use crate::problem::{BodyProblems, Problem, ProblemBody, QueryProblems};
 use crate::store::{Store, StoreError, Tx};
 use crate::whole;
@@ -102,7 +103,9 @@ pub(super) async fn reserve(
     let expires_at_ms = products.clock.now_ms().saturating_add(products.ttl_ms);
     let mut tx = products.store.begin().await?;
     let (status, reservation) = set_aside(&mut tx, &order_id, wanted, expires_at_ms).await?;
+    reached("product.reserve_before_commit");
     tx.commit().await?;
+    reached("product.reserve_committed");
     Ok((status, Json(reservation)))
 }
 

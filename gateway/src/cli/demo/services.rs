@@ -100,6 +100,7 @@ impl Instance {
             .env("LISTEN", "127.0.0.1:0")
             .env("CONSUL_HTTP_ADDR", around.registry)
             .env("DATA_DIR", around.data)
+            .env("MISCHIEF", "on")
             .env("GATEWAY_URL", format!("http://{}", around.gateway));
         let mut process = programs.start(name, command)?;
         let what = format!("{name} to serve");
@@ -124,7 +125,11 @@ impl Instance {
     /// Tells a payment instance whether to fail.
     pub(super) async fn set_mischief(&self, fail: bool) -> Result<(), Broken> {
         let direct = Http::new(format!("http://{}", self.address))?;
-        direct.put("/mischief", &json!({ "fail": fail })).await?.expect(200).map(|_| ())
+        direct
+            .put("/mischief", &json!({ "error_rate": if fail { 1 } else { 0 } }))
+            .await?
+            .expect(200)
+            .map(|_| ())
     }
 }
 

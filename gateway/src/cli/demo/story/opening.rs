@@ -98,7 +98,7 @@ pub(super) async fn tokens(stage: &mut Stage, narrator: &mut Narrator) -> Result
 pub(super) async fn order(stage: &mut Stage, narrator: &mut Narrator) -> Result<(), Broken> {
     let token = &stage.customer()?.token;
     let seen = stage.shop.order(Some(token)).await?.expect(201)?;
-    ensure(seen.json().pointer("/is_paid") == Some(&Value::Bool(true)), || seen.instead_of("a paid order"))?;
+    ensure(seen.text("/state")? == "paid", || seen.instead_of("a paid order"))?;
     let order = seen.text("/id")?;
     narrator.fact(format!("POST /api/orders → 201, paid, in {}", Seconds(seen.took)));
     let listed = stage.shop.orders(token).await?.expect(200)?;
