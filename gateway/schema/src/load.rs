@@ -75,13 +75,16 @@ pub fn load_with(
     load_tree(root, source, env, overlay, &mut |_| {}).0
 }
 
+/// Is shown the entries of a tree.
+type Shown<'a> = dyn FnMut(&[(Key, Node)]) + 'a;
+
 /// The same, with the tree. `files` is shown the entries of the files before the overlay is laid over them.
 pub(crate) fn load_tree(
     root: &Path,
     source: &dyn FileSource,
     env: &BTreeMap<String, String>,
     overlay: Option<&Overlay>,
-    files: &mut dyn FnMut(&[(Key, Node)]),
+    files: &mut Shown<'_>,
 ) -> (Loaded, Node) {
     let directory = root.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut sink = Sink::default();

@@ -15,8 +15,13 @@ pub fn to_yaml(value: &Value) -> String {
     match value {
         Value::Object(entries) if !entries.is_empty() => map(entries, 0, &mut out),
         Value::Array(items) if !items.is_empty() => list(items, 0, &mut out),
-        single => {
-            inline(single, &mut out);
+        Value::Object(_)
+        | Value::Array(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_) => {
+            inline(value, &mut out);
             out.push('\n');
         }
     }
@@ -39,9 +44,14 @@ fn map(entries: &Map<String, Value>, column: usize, out: &mut String) {
                 out.extend(std::iter::repeat_n(' ', column + INDENT));
                 list(inner, column + INDENT, out);
             }
-            single => {
+            Value::Object(_)
+            | Value::Array(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_) => {
                 out.push(' ');
-                inline(single, out);
+                inline(value, out);
                 out.push('\n');
             }
         }
@@ -55,8 +65,13 @@ fn list(items: &[Value], column: usize, out: &mut String) {
         match item {
             Value::Object(inner) if !inner.is_empty() => map(inner, column + INDENT, out),
             Value::Array(inner) if !inner.is_empty() => list(inner, column + INDENT, out),
-            single => {
-                inline(single, out);
+            Value::Object(_)
+            | Value::Array(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_) => {
+                inline(item, out);
                 out.push('\n');
             }
         }
@@ -114,7 +129,7 @@ fn reads_plainly(text: &str) -> bool {
         && !text.ends_with(':')
         // A plugin's settings take any spelling of a number for one.
         && text.parse::<f64>().is_err()
-        && scalar_value(&scalar()) == Value::from(text)
+        && scalar_value(&scalar()).is_string()
 }
 
 #[cfg(test)]

@@ -126,7 +126,11 @@ pub(crate) fn scalar_value(scalar: &Scalar) -> Value {
     let whole = scalar.text.parse::<i64>().map(Value::from);
     let number = whole.or_else(|_| scalar.text.parse::<f64>().map(Value::from));
     // A number that is none in JSON, such as `inf`, has become nothing.
-    number.ok().filter(|number| number.is_number() && number.to_string() == scalar.text).unwrap_or_else(text)
+    let is_spelt_so = |number: &Value| {
+        let spelt = number.to_string();
+        spelt == scalar.text
+    };
+    number.ok().filter(|number| number.is_number() && is_spelt_so(number)).unwrap_or_else(text)
 }
 
 /// The value of a tree as it was parsed, before any variable is looked at.
@@ -145,7 +149,11 @@ pub(crate) fn written_value(node: &Node) -> Value {
     match &node.kind {
         Kind::Scalar(scalar) => match scalar_value(scalar) {
             Value::String(_) => Value::from(scalar.as_written()),
-            single => single,
+            single @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_)) => single,
         },
         Kind::List(items) => items.iter().map(written_value).collect(),
         Kind::Map(entries) => {
