@@ -199,8 +199,15 @@ fn a_body_that_cannot_be_read_is_told_clearly_and_changes_nothing() {
     let tag = etag(&gateway, target);
     let put =
         |kind: (&str, &str), body: &str| gateway.admin_with("PUT", target, &[kind, ("If-Match", &tag)], body);
-    for body in ["", "{", "{\"path\":}", "[1,", "\u{1}", &format!("{}1{}", "[".repeat(500), "]".repeat(500))]
-    {
+    for body in [
+        "",
+        "{",
+        "{\"path\":}",
+        r#"{"path":"/a","path":"/b"}"#,
+        "[1,",
+        "\u{1}",
+        &format!("{}1{}", "[".repeat(500), "]".repeat(500)),
+    ] {
         let reply = put(JSON, body);
         assert_eq!((reply.status, reply.code().as_str()), (400, "malformed_body"), "{body}");
     }
@@ -249,6 +256,16 @@ fn what_is_no_configuration_is_told_with_the_part_that_is_to_blame() {
         assert!(pointers.contains(&pointer), "{body}: {problem:#}");
         assert!(problem["errors"][0]["detail"].is_string(), "{problem:#}");
     }
+    // A finding is shown in what was sent.
+    let yaml = [("Content-Type", "application/yaml"), ("If-Match", tag.as_str())];
+    let reply = gateway.admin_with("PUT", target, &yaml, "path: /x\nto: orders\ntimeout: soon\n");
+    let error = reply.json()["errors"][0].clone();
+    assert_eq!(
+        (error["file"].as_str(), error["excerpt"].as_str()),
+        (Some("request.yaml"), Some("timeout: soon")),
+        "{error}"
+    );
+    assert_eq!((error["line"].as_u64(), error["column"].as_u64()), (Some(3), Some(10)), "{error}");
     let bad_patch =
         |body: &str| gateway.admin_with("PATCH", target, &[OPERATIONS, ("If-Match", &tag)], body).status;
     assert_eq!(bad_patch(r#"{"op":"add"}"#), 400);

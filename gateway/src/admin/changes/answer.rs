@@ -1,13 +1,15 @@
 //! What came of a request, as it is told.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use portcullis_schema::to_yaml;
+use portcullis_schema::{locate, to_yaml};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::super::config::REQUEST_BODY;
 use super::super::problem::Problem;
 use super::ask::YAML;
 use crate::reload::{Refusal, Standing};
@@ -118,10 +120,45 @@ pub(super) fn tagged(mut response: Response, etag: Option<&str>) -> Response {
     response
 }
 
+/// What was sent, so that findings can be shown in it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent {
+    /// The body, if its parts are where their pointers say.
+    pub(super) body: Bytes,
+    /// What leads to it in the whole document.
+    pub(super) prefix: String,
+}
+
+impl Sent {
+    /// Shows each finding in what was sent, where it stands there, and not in an overlay that was never written.
+    fn place(&self, errors: &mut [Value]) {
+        let Ok(text) = std::str::from_utf8(&self.body) else { return };
+        if text.is_empty() {
+            return;
+        }
+        let inside = |error: &Value| Some(error["pointer"].as_str()?.strip_prefix(&self.prefix)?.to_owned());
+        let pointers: Vec<Option<String>> = errors.iter().map(inside).collect();
+        let pointers: Vec<Option<&str>> = pointers.iter().map(Option::as_deref).collect();
+        for (error, found) in errors.iter_mut().zip(locate(text, &pointers)) {
+            if let (Some(fields), Some(found)) = (error.as_object_mut(), found) {
+                fields.insert("file".to_owned(), json!(REQUEST_BODY));
+                fields.insert("line".to_owned(), json!(found.line));
+                fields.insert("column".to_owned(), json!(found.column));
+                fields.insert("excerpt".to_owned(), json!(found.excerpt));
+            }
+        }
+    }
+}
+
 /// Why nothing was changed.
-pub(super) fn not_changed(error: WriteError) -> Response {
+pub(super) fn not_changed(error: WriteError, sent: &Sent) -> Response {
     let detail = error.to_string();
     let problem = |status, code| Problem::new(status, code, detail.clone());
+    let at = |code, pointer: &str| {
+        let mut problem = problem(StatusCode::UNPROCESSABLE_ENTITY, code).at(pointer);
+        sent.place(problem.errors_mut());
+        problem.into_response()
+    };
     match error {
         WriteError::Off => problem(StatusCode::CONFLICT, "writes_off").into_response(),
         WriteError::Precondition { etag } => {
@@ -134,16 +171,12 @@ pub(super) fn not_changed(error: WriteError) -> Response {
         WriteError::Change(ChangeError::Operation(_)) => {
             problem(StatusCode::UNPROCESSABLE_ENTITY, "patch_does_not_fit").into_response()
         }
-        WriteError::Change(ChangeError::Masked(pointer)) => {
-            problem(StatusCode::UNPROCESSABLE_ENTITY, "masked_secret").at(&pointer).into_response()
-        }
-        WriteError::Null(null) => {
-            problem(StatusCode::UNPROCESSABLE_ENTITY, "null_value").at(&null.pointer).into_response()
-        }
+        WriteError::Change(ChangeError::Masked(pointer)) => at("masked_secret", &pointer),
+        WriteError::Null(null) => at("null_value", &null.pointer),
         WriteError::FilesOnly(key) => {
             problem(StatusCode::CONFLICT, "files_only").at(&format!("/{key}")).into_response()
         }
-        WriteError::Refused { refusal, pointers } => refused(&refusal, &pointers),
+        WriteError::Refused { refusal, pointers } => refused(&refusal, &pointers, sent),
         WriteError::NoRevision(_) => problem(StatusCode::NOT_FOUND, "unknown_revision").into_response(),
         WriteError::Store(error) => store(&error),
     }
@@ -165,7 +198,7 @@ pub(super) fn on_trial(error: &TrialError) -> Response {
 }
 
 /// A refused configuration, each finding with the part of the document that it is about.
-pub(super) fn refused(refusal: &Refusal, pointers: &[Option<String>]) -> Response {
+fn refused(refusal: &Refusal, pointers: &[Option<String>], sent: &Sent) -> Response {
     let mut problem = super::super::problem::refusal(refusal);
     let errors = problem.errors_mut();
     for (error, pointer) in errors.iter_mut().zip(pointers) {
@@ -173,5 +206,6 @@ pub(super) fn refused(refusal: &Refusal, pointers: &[Option<String>]) -> Respons
             fields.insert("pointer".to_owned(), json!(pointer));
         }
     }
+    sent.place(errors);
     problem.into_response()
 }

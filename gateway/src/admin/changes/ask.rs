@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 
 use super::super::config::{REQUEST_BODY, blocking};
 use super::super::problem::{Problem, findings};
+use super::answer::Sent;
 use crate::operator::Operator;
 use crate::revisions::{Change, Condition, Options, Wish};
 
@@ -97,6 +98,26 @@ pub(super) fn query<P>(query: Result<Query<P>, QueryRejection>) -> Result<P, Pro
 pub(super) fn name<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
     path.map(|Path(name)| name)
         .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad_path", rejection.body_text()))
+}
+
+/// A change that is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) change: Change,
+    pub(super) condition: Condition,
+    pub(super) options: Options,
+    /// What it came in.
+    pub(super) body: Bytes,
+}
+
+impl Asked {
+    /// What was sent, for findings to be shown in; the operations of a JSON patch lie elsewhere than their targets.
+    pub(super) fn sent(&self, prefix: String) -> Sent {
+        match self.change {
+            Change::Put(_) | Change::Merge(_) => Sent { body: self.body.clone(), prefix },
+            Change::Operations(_) | Change::Delete => Sent::default(),
+        }
+    }
 }
 
 impl ThingParams {
@@ -244,7 +265,7 @@ pub(super) fn patch(headers: &HeaderMap, body: &[u8]) -> Result<Change, Problem>
     match media_type(headers).as_str() {
         MERGE_PATCH => json(body).map(Change::Merge),
         JSON_PATCH => {
-            let patch = serde_json::from_slice(body);
+            let patch = serde_json::from_value(json(body)?);
             patch.map(Change::Operations).map_err(|error| malformed(format!("not a JSON patch: {error}")))
         }
         other => Err(unsupported(other, &[MERGE_PATCH, JSON_PATCH])),
@@ -252,7 +273,7 @@ pub(super) fn patch(headers: &HeaderMap, body: &[u8]) -> Result<Change, Problem>
 }
 
 fn json(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| malformed(format!("not JSON: {error}")))
+    super::json::parse(body).map_err(|error| malformed(format!("not JSON: {error}")))
 }
 
 fn yaml(body: &[u8]) -> Result<Value, Problem> {
@@ -264,6 +285,9 @@ fn yaml(body: &[u8]) -> Result<Value, Problem> {
 }
 
 /// Works on the configuration where waiting for it is allowed, if not too many wait already.
+///
+/// On a thread of its own, as a reload: the tree of ten thousand routes is large, and an allocator gives the memory of a
+/// thread back when the thread is gone.
 pub(super) async fn in_turn<T: Send + 'static>(
     operator: Arc<Operator>,
     work: impl FnOnce(&Operator) -> T + Send + 'static,
@@ -274,7 +298,8 @@ pub(super) async fn in_turn<T: Send + 'static>(
     };
     let work = move || {
         let _place = place;
-        work(&operator)
+        let worked = std::thread::scope(|scope| scope.spawn(|| work(&operator)).join());
+        worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     };
     blocking(work).await
 }

@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::super::problem::Problem;
 use super::answer::{self, Changed};
-use super::ask::{self, Author, DOCUMENT_BYTES_MAX, DocumentParams};
+use super::ask::{self, Asked, Author, DOCUMENT_BYTES_MAX, DocumentParams};
 use crate::operator::Operator;
-use crate::revisions::{Change, Condition, Options};
+use crate::revisions::{Change, Options};
 
 /// The configuration in use: files and overlay together
 ///
@@ -61,8 +61,8 @@ pub(super) async fn put(
 ) -> Response {
     let asked = options(query, author).and_then(|options| {
         let body = ask::bytes(body, DOCUMENT_BYTES_MAX)?;
-        let value = ask::value(&headers, &body)?;
-        Ok((Change::Put(value), ask::condition(&headers)?, options))
+        let change = Change::Put(ask::value(&headers, &body)?);
+        Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
     });
     change(operator, asked).await
 }
@@ -92,7 +92,8 @@ pub(super) async fn patch(
 ) -> Response {
     let asked = options(query, author).and_then(|options| {
         let body = ask::bytes(body, DOCUMENT_BYTES_MAX)?;
-        Ok((ask::patch(&headers, &body)?, ask::condition(&headers)?, options))
+        let change = ask::patch(&headers, &body)?;
+        Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
     });
     change(operator, asked).await
 }
@@ -132,11 +133,13 @@ pub(super) fn options(
     ask::query(query)?.options(author)
 }
 
-async fn change(operator: Arc<Operator>, asked: Result<(Change, Condition, Options), Problem>) -> Response {
-    let (change, condition, options) = match asked {
+async fn change(operator: Arc<Operator>, asked: Result<Asked, Problem>) -> Response {
+    let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
+    let sent = asked.sent(String::new());
+    let Asked { change, condition, options, .. } = asked;
     let dry_run = options.dry_run;
     match ask::in_turn(operator, move |operator| {
         operator.revisions.change(None, change, &condition, &options)
@@ -144,7 +147,7 @@ async fn change(operator: Arc<Operator>, asked: Result<(Change, Condition, Optio
     .await
     {
         Ok(Ok(written)) => answer::changed(written, dry_run),
-        Ok(Err(error)) => answer::not_changed(error),
+        Ok(Err(error)) => answer::not_changed(error, &sent),
         Err(problem) => problem.into_response(),
     }
 }

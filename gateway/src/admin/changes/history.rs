@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::problem::Problem;
-use super::answer::{self, Changed, OnTrial};
+use super::answer::{self, Changed, OnTrial, Sent};
 use super::ask::{self, Author, DocumentParams};
 use super::document;
 use crate::operator::Operator;
@@ -102,7 +102,7 @@ pub(super) async fn roll_back(
         .await
     {
         Ok(Ok(written)) => answer::changed(written, dry_run),
-        Ok(Err(error)) => answer::not_changed(error),
+        Ok(Err(error)) => answer::not_changed(error, &Sent::default()),
         Err(problem) => problem.into_response(),
     }
 }

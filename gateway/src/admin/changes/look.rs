@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::super::config::REQUEST_BODY;
 use super::super::problem::{Problem, findings, refused};
-use super::answer;
+use super::answer::{self, Sent};
 use super::ask::{self, DOCUMENT_BYTES_MAX};
 use crate::operator::Operator;
 use crate::revisions::{Change, Condition, Options};
@@ -61,11 +61,13 @@ pub(super) async fn diff(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let value = ask::bytes(body, DOCUMENT_BYTES_MAX).and_then(|body| ask::open_value(&headers, &body));
-    let value = match value {
-        Ok(value) => value,
+    let read =
+        ask::bytes(body, DOCUMENT_BYTES_MAX).and_then(|body| Ok((ask::open_value(&headers, &body)?, body)));
+    let (value, body) = match read {
+        Ok(read) => read,
         Err(problem) => return problem.into_response(),
     };
+    let sent = Sent { body, prefix: String::new() };
     let look = move |operator: &Operator| {
         let options = Options { dry_run: true, ..Options::default() };
         operator.revisions.change(None, Change::Put(value), &Condition::None, &options)
@@ -75,7 +77,7 @@ pub(super) async fn diff(
             let (changes, patch, warnings) = (written.changes, written.patch, written.warnings);
             Json(Differs { changes, patch, warnings }).into_response()
         }
-        Ok(Err(error)) => answer::not_changed(error),
+        Ok(Err(error)) => answer::not_changed(error, &sent),
         Err(problem) => problem.into_response(),
     }
 }

@@ -6,6 +6,7 @@ pub(super) mod answer;
 pub(super) mod ask;
 mod document;
 mod history;
+mod json;
 mod lists;
 mod look;
 mod resources;

@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 use super::super::problem::Problem;
 use super::super::upstreams;
 use super::answer::{self, Changed};
-use super::ask::{self, Author, THING_BYTES_MAX, ThingParams};
+use super::ask::{self, Asked, Author, THING_BYTES_MAX, ThingParams};
 use super::lists::{self, ListParams, Things};
 use crate::operator::Operator;
-use crate::revisions::{Change, ChangeError, Condition, Kind, Options};
+use crate::revisions::{Change, ChangeError, Kind, Options};
 
 /// The operations on one kind of thing. `$one` and `$many` are words for the description.
 macro_rules! operations {
@@ -51,8 +51,8 @@ macro_rules! operations {
             ) -> Response {
                 let asked = asked(name, query, author).and_then(|(name, options)| {
                     let body = ask::bytes(body, THING_BYTES_MAX)?;
-                    let value = ask::value(&headers, &body)?;
-                    Ok((name, Change::Put(value), ask::condition(&headers)?, options))
+                    let change = Change::Put(ask::value(&headers, &body)?);
+                    Ok((name, Asked { change, condition: ask::condition(&headers)?, options, body }))
                 });
                 change($kind, operator, asked).await
             }
@@ -85,7 +85,7 @@ macro_rules! operations {
                 let asked = asked(name, query, author).and_then(|(name, options)| {
                     let body = ask::bytes(body, THING_BYTES_MAX)?;
                     let change = ask::patch(&headers, &body)?;
-                    Ok((name, change, ask::condition(&headers)?, options))
+                    Ok((name, Asked { change, condition: ask::condition(&headers)?, options, body }))
                 });
                 change($kind, operator, asked).await
             }
@@ -112,7 +112,8 @@ macro_rules! operations {
                 headers: HeaderMap,
             ) -> Response {
                 let asked = asked(name, query, author).and_then(|(name, options)| {
-                    Ok((name, Change::Delete, ask::condition(&headers)?, options))
+                    let (change, body) = (Change::Delete, Bytes::new());
+                    Ok((name, Asked { change, condition: ask::condition(&headers)?, options, body }))
                 });
                 change($kind, operator, asked).await
             }
@@ -247,8 +248,6 @@ async fn found(kind: Kind, operator: Arc<Operator>, name: String) -> Result<(Val
     ask::in_turn(operator, read).await?
 }
 
-type Asked = Result<(String, Change, Condition, Options), Problem>;
-
 fn asked(
     name: Result<Path<String>, PathRejection>,
     query: Result<Query<ThingParams>, QueryRejection>,
@@ -258,11 +257,13 @@ fn asked(
     Ok((ask::name(name)?, ask::query(query)?.options(author)?))
 }
 
-async fn change(kind: Kind, operator: Arc<Operator>, asked: Asked) -> Response {
-    let (name, change, condition, options) = match asked {
+async fn change(kind: Kind, operator: Arc<Operator>, asked: Result<(String, Asked), Problem>) -> Response {
+    let (name, asked) = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
+    let sent = asked.sent(kind.pointer(&name));
+    let Asked { change, condition, options, .. } = asked;
     let (dry_run, is_removal) = (options.dry_run, matches!(change, Change::Delete));
     let location = format!("/api/v1/{}/{name}", kind.key());
     let made = ask::in_turn(operator, move |operator| {
@@ -279,7 +280,7 @@ async fn change(kind: Kind, operator: Arc<Operator>, asked: Asked) -> Response {
             }
             response
         }
-        Ok(Err(error)) => answer::not_changed(error),
+        Ok(Err(error)) => answer::not_changed(error, &sent),
         Err(problem) => problem.into_response(),
     }
 }
