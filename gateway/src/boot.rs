@@ -25,7 +25,7 @@ use portcullis_core::snapshot::{AccessLog as AccessLogSettings, Boot, Carried};
 use portcullis_discovery::Source;
 use portcullis_discovery::consul::ConsulSource;
 use portcullis_plugin_sdk::Catalog;
-use portcullis_schema::{FileSource, Style};
+use portcullis_schema::{FileSource, Overlay, Style};
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
@@ -35,7 +35,10 @@ use crate::live::Live;
 use crate::operator::Operator;
 use crate::proxy::{Gateway, Proxy, Reveal};
 use crate::readiness::Readiness;
-use crate::reload::{Candidate, Disk, Refusal, Reloader, candidate, listener_specs};
+use crate::reload::{
+    self, Candidate, Disk, Recorded, Recorder, Refusal, Reloader, candidate, listener_specs,
+};
+use crate::revisions::{Revisions, Store, StoreError};
 use crate::state_dir::{AdminToken, StateDir, StateDirError};
 use crate::store::jwks;
 use crate::telemetry::access_log::{AccessLog, Destination, SampledLog};
@@ -92,6 +95,9 @@ pub enum BootError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
+    /// The overlay in it cannot be used.
+    #[error(transparent)]
+    Overlay(#[from] StoreError),
     /// One of the two service doors cannot be opened.
     #[error(
         "`{key}` cannot listen on {address}: {source}; stop what listens there, or set `{key}: {{ address: … }}`"
@@ -136,15 +142,27 @@ pub fn run(options: Options) -> Result<(), BootError> {
     // The first to install a provider wins; libraries that try later are refused, as they should be.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let seed = LimitSeed([entropy::number(), entropy::number()]);
-    let candidate =
-        candidate(&options.config, &Disk, &options.env, &options.catalog, &Carried::nothing(seed))
-            .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
-    warn(&candidate);
     let state = StateDir::open(options.state_dir.as_deref(), &options.env)?;
+    let store = Arc::new(Store::open(state.path())?);
+    let overlay = store.current()?;
+    let recorder = Recorder::over(&Disk);
+    let (env, catalog) = (&options.env, &options.catalog);
+    let carried = Carried::nothing(seed);
+    let candidate = candidate(&options.config, &recorder, overlay.as_ref(), env, catalog, &carried)
+        .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
+    warn(&candidate);
     let token = state.admin_token()?;
-    let parts = assemble(options, candidate, &state)?;
+    let origin = Origin { files: recorder.finish(), overlay, store };
+    let parts = assemble(options, candidate, origin, &state)?;
     announce(&parts, &state, &token);
     serve(parts, token)
+}
+
+/// What the first configuration was made of.
+struct Origin {
+    files: Recorded,
+    overlay: Option<Overlay>,
+    store: Arc<Store>,
 }
 
 /// Everything that is built before anything runs.
@@ -164,7 +182,12 @@ struct Parts {
     watch: bool,
 }
 
-fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<Parts, BootError> {
+fn assemble(
+    options: Options,
+    candidate: Candidate,
+    origin: Origin,
+    state: &StateDir,
+) -> Result<Parts, BootError> {
     let boot = candidate.snapshot.boot.clone();
     let metrics = Arc::new(Metrics::new().map_err(|error| system("metrics", &error))?);
     let access_log = open_access_log(boot.access_log.as_ref(), &options.config, &metrics)?;
@@ -192,15 +215,17 @@ fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<
         jwks,
         reveal: options.reveal,
     });
-    let reloader = Arc::new(Reloader::new(
-        options.config,
-        options.env,
-        options.catalog,
+    let parts = reload::Parts {
+        root: options.config,
+        env: options.env,
+        catalog: options.catalog,
         live,
-        listeners.clone(),
-        follow.clone(),
+        listeners: listeners.clone(),
+        follow: follow.clone(),
         metrics,
-    ));
+        store: origin.store,
+    };
+    let reloader = Arc::new(Reloader::new(parts, origin.files, origin.overlay));
     let conf = server_conf(options.threads);
     let service = ListenerService::new(Arc::new(http(&gateway, options.threads)), listeners.clone());
     Ok(Parts {
@@ -308,6 +333,7 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
 /// Runs the parts until the process is told to stop; then lets requests finish and stops.
 fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
     let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, .. } = parts;
+    let revisions = Arc::new(Revisions::new(reloader.clone(), gateway.metrics.clone()));
     let operator = Arc::new(Operator {
         live: gateway.live.clone(),
         reloader: reloader.clone(),
@@ -316,7 +342,9 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
         metrics: gateway.metrics.clone(),
         readiness: readiness.clone(),
         started: crate::clock::now(),
+        revisions: revisions.clone(),
     });
+    control.spawn(revisions.watch());
     control.spawn(housekeeping::run(gateway.live.clone()));
     control.spawn(doors::serve("metrics", parts.metrics_door, crate::probes::routes(operator.clone())));
     control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator, &token.value)));
@@ -360,8 +388,9 @@ fn system(what: &'static str, reason: &dyn std::error::Error) -> BootError {
 pub fn check(
     config: &Path,
     files: &(dyn FileSource + Sync),
+    overlay: Option<&Overlay>,
     env: &BTreeMap<String, String>,
     catalog: &Catalog,
 ) -> Result<Candidate, Refusal> {
-    candidate(config, files, env, catalog, &Carried::nothing(LimitSeed([0; 2])))
+    candidate(config, files, overlay, env, catalog, &Carried::nothing(LimitSeed([0; 2])))
 }

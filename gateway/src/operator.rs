@@ -19,6 +19,7 @@ use crate::listener::ListenerSet;
 use crate::live::Live;
 use crate::readiness::Readiness;
 use crate::reload::Reloader;
+use crate::revisions::Revisions;
 use crate::telemetry::metrics::Metrics;
 
 /// The parts of a running gateway.
@@ -38,6 +39,8 @@ pub struct Operator {
     pub readiness: Arc<Readiness>,
     /// When the process began to serve.
     pub started: Moment,
+    /// Changes the configuration.
+    pub revisions: Arc<Revisions>,
 }
 
 /// One line of `/readyz?verbose`.

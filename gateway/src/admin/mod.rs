@@ -3,6 +3,7 @@
 //! One file a resource; the types answered are the types documented. Nothing here is on the way of
 //! a request, and nothing here takes a lock that a request takes.
 
+mod changes;
 mod config;
 mod door;
 mod problem;
@@ -52,13 +53,46 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(status::info))
         .routes(routes!(status::status))
         .routes(routes!(upstreams::list))
-        .routes(routes!(upstreams::one))
         .routes(routes!(config::validate))
         .routes(routes!(config::reload))
+        .merge(changes::described())
 }
 
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     described().split_for_parts().1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "UPDATE=1 rewrites the page, as for the golden tests")]
+    fn the_page_of_the_api_is_what_is_served() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let served = format!("{}\n", openapi().to_pretty_json().unwrap());
+        if std::env::var("UPDATE").is_ok() {
+            std::fs::write(&page, &served).unwrap();
+        }
+        let written = std::fs::read_to_string(&page).unwrap_or_default();
+        assert!(
+            written == served,
+            "docs/openapi.json is out of date; run: UPDATE=1 cargo test -p portcullis --lib page_of_the_api"
+        );
+    }
+
+    #[test]
+    fn every_change_says_which_role_it_takes() {
+        let served = serde_json::to_value(openapi()).unwrap();
+        for (path, operations) in served["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let description = operation["description"].as_str().unwrap_or_default();
+                assert!(method == "get" || description.contains("Role: "), "{method} {path}: {description}");
+            }
+        }
+    }
 }

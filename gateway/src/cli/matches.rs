@@ -9,7 +9,7 @@ use portcullis_core::router::{RouteAsk, Verdict};
 use portcullis_core::snapshot::Snapshot;
 use serde_json::json;
 
-use super::{ConfigFile, EXIT_INVALID, Output, complain, environment, print, refuse};
+use super::{ConfigFile, EXIT_INVALID, Output, Overlaid, complain, environment, print, refuse};
 use crate::boot;
 use crate::reload::Disk;
 
@@ -31,6 +31,8 @@ pub(super) struct Match {
     all: bool,
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    overlaid: Overlaid,
     #[command(flatten)]
     output: Output,
 }
@@ -54,7 +56,11 @@ impl Match {
             }
         };
         let catalog = super::catalog();
-        match boot::check(&self.config.path, &Disk, &environment(), &catalog) {
+        let overlay = match self.overlaid.read() {
+            Ok(overlay) => overlay,
+            Err(code) => return code,
+        };
+        match boot::check(&self.config.path, &Disk, overlay.as_ref(), &environment(), &catalog) {
             Ok(candidate) => self.answer(&candidate.snapshot, &asked),
             Err(refusal) => refuse(&refusal, self.output),
         }

@@ -5,6 +5,10 @@
 
 mod auth;
 mod commands;
+mod config_crashes;
+mod config_document;
+mod config_trials;
+mod config_writes;
 mod conformance;
 mod edges;
 mod gates;

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_schema::{Consistency, Secret};
+use portcullis_schema::{Consistency, Secret, Writes};
 
 /// What only a restart can change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boot {
     /// Where the admin API listens.
     pub admin: SocketAddr,
+    /// Where changes through the admin API go.
+    pub writes: Writes,
     /// Where metrics and probes are served.
     pub metrics: SocketAddr,
     /// Where services are looked up.
@@ -66,7 +68,7 @@ impl Boot {
     #[must_use]
     pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
-            ("admin", self.admin != other.admin),
+            ("admin", self.admin != other.admin || self.writes != other.writes),
             ("metrics", self.metrics != other.metrics),
             ("discovery.consul", self.consul != other.consul),
             ("telemetry.access_log", self.access_log != other.access_log),

@@ -48,6 +48,23 @@ impl Gateway {
     pub(crate) fn start_with(config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("gateway.yaml"), whole(config, folder.path())).unwrap();
+        Self::start_in(folder, arguments)
+    }
+
+    /// Kills the process, as a power cut would, and starts another one in the same folder.
+    pub(crate) fn killed_and_started_again(mut self) -> Self {
+        self.kill();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(folder, &[])
+    }
+
+    /// Kills the process, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
         let mut child = command(folder.path(), arguments).spawn().unwrap();
         let log = collect(child.stderr.take().unwrap());
         let mut gateway = Self {
@@ -110,6 +127,20 @@ impl Gateway {
     pub(crate) fn admin(&self, method: &str, target: &str, body: &str) -> Reply {
         let token = format!("Bearer {}", self.token);
         let headers = [("Authorization", token.as_str()), ("Host", "localhost")];
+        Client::connect(self.admin).ask(method, target, &headers, body)
+    }
+
+    /// Asks the admin API with the token and further fields.
+    pub(crate) fn admin_with(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let token = format!("Bearer {}", self.token);
+        let mut headers = vec![("Authorization", token.as_str()), ("Host", "localhost")];
+        headers.extend(fields);
         Client::connect(self.admin).ask(method, target, &headers, body)
     }
 

@@ -106,10 +106,12 @@ fn bounds(limits: &schema::ListenerLimits) -> ListenerLimits {
 /// What only a restart can change.
 pub(super) fn boot(document: &Document) -> Boot {
     let admin = document.admin.as_ref().and_then(|admin| admin.address.as_ref());
+    let writes = document.admin.as_ref().and_then(|admin| admin.writes.as_ref());
     let metrics = document.metrics.as_ref().and_then(|metrics| metrics.address.as_ref());
     let consul = document.discovery.as_ref().and_then(|discovery| discovery.consul.as_ref());
     Boot {
         admin: admin.map_or(ADMIN_DEFAULT, |address| address.value),
+        writes: writes.map_or(schema::Writes::default(), |writes| writes.value),
         metrics: metrics.map_or(METRICS_DEFAULT, |address| address.value),
         consul: consul_settings(consul.map(|consul| &consul.value)),
         access_log: access_log(document),
