@@ -183,11 +183,6 @@ impl Revisions {
     ) -> Result<Written, WriteError> {
         let mut session = self.reloader.session();
         let written = self.may_change(&session, options)?;
-        let (current, secrets) = (written.with_secrets(), written.secrets());
-        let etag = self.etags.of_document(session.in_use().revision, &current);
-        if !condition.holds(Some(&etag)) {
-            return Err(WriteError::Precondition { etag: Some(etag) });
-        }
         let patch = match number {
             0 => Map::new(),
             _ => match self.reloader.store().revision(number)? {
@@ -195,6 +190,11 @@ impl Revisions {
                 None => return Err(WriteError::NoRevision(number)),
             },
         };
+        let (current, secrets) = (written.with_secrets(), written.secrets());
+        let etag = self.etags.of_document(session.in_use().revision, &current);
+        if !condition.holds(Some(&etag)) {
+            return Err(WriteError::Precondition { etag: Some(etag) });
+        }
         let mut wanted = written.files().clone();
         merge_patch::apply(&mut wanted, &Value::Object(patch.clone()));
         let mut options = options.clone();

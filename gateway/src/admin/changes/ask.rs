@@ -13,7 +13,7 @@ use portcullis_core::confirm::Margin;
 use portcullis_schema::{parse_duration, parse_value};
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::config::{REQUEST_BODY, blocking};
 use super::super::problem::{Problem, findings};
@@ -65,7 +65,7 @@ pub(super) struct DocumentParams {
     #[param(max_length = 500)]
     reason: Option<String>,
     /// Put it into use on trial: it is reverted unless it is confirmed within this time (5s to 1h)
-    #[param(example = "60s")]
+    #[param(example = "60s", pattern = "^([5-9]|[1-9][0-9]{1,2})s$|^([1-9]|[1-5][0-9]|60)m$|^1h$")]
     confirm_within: Option<String>,
     /// With `confirm_within`: percentage points by which the share of 5xx may rise before it is reverted (5)
     #[param(minimum = 0, maximum = 100)]
@@ -73,6 +73,33 @@ pub(super) struct DocumentParams {
     /// With `confirm_within`: times by which the p99 may grow, plus 10 ms, before it is reverted (2)
     #[param(minimum = 1, maximum = 1000)]
     max_p99_ratio: Option<f64>,
+}
+
+/// One operation of a JSON patch (RFC 6902), for the description; it is read by those who carry it out.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct Operation {
+    /// What is done.
+    op: Op,
+    /// Where, as a JSON pointer.
+    path: String,
+    /// Whence, as a JSON pointer, for `move` and `copy`.
+    from: Option<Value>,
+    /// What, for `add`, `replace` and `test`.
+    value: Option<Value>,
+}
+
+/// What an operation of a JSON patch does.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum Op {
+    Add,
+    Remove,
+    Replace,
+    Move,
+    Copy,
+    Test,
 }
 
 /// Who makes a change, by the name of their token; `admin` if nothing more is known.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::super::problem::Problem;
 use super::answer::{self, Changed};
-use super::ask::{self, Asked, Author, DOCUMENT_BYTES_MAX, DocumentParams};
+use super::ask::{self, Asked, Author, DOCUMENT_BYTES_MAX, DocumentParams, Operation};
 use crate::operator::Operator;
 use crate::revisions::{Change, Options};
 
@@ -43,8 +43,8 @@ pub(super) async fn read(State(operator): State<Arc<Operator>>, headers: HeaderM
     put,
     path = "/api/v1/config",
     operation_id = "put_config",
-    params(DocumentParams),
-    request_body(content((Value = "application/json"), (String = "application/yaml"))),
+    params(("If-Match" = Option<String>, Header, description = "the `ETag` that was read; 428 without"), DocumentParams),
+    request_body(content((Value = "application/json"), (Value = "application/yaml"))),
     responses(
         (status = 200, body = Changed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 503, body = Problem),
         (status = 409, body = Problem), (status = 412, body = Problem), (status = 413, body = Problem),
@@ -74,8 +74,8 @@ pub(super) async fn put(
     patch,
     path = "/api/v1/config",
     operation_id = "patch_config",
-    params(DocumentParams),
-    request_body(content((Value = "application/merge-patch+json"), (Value = "application/json-patch+json"))),
+    params(("If-Match" = Option<String>, Header, description = "the `ETag` that was read; 428 without"), DocumentParams),
+    request_body(content((Value = "application/merge-patch+json"), (Vec<Operation> = "application/json-patch+json"))),
     responses(
         (status = 200, body = Changed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 503, body = Problem),
         (status = 409, body = Problem), (status = 412, body = Problem), (status = 413, body = Problem),

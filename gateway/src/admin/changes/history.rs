@@ -77,7 +77,11 @@ pub(super) async fn list(State(operator): State<Arc<Operator>>) -> Response {
 #[utoipa::path(
     post,
     path = "/api/v1/config/rollback/{rev}",
-    params(("rev" = u64, Path, description = "the revision's number"), DocumentParams),
+    params(
+        ("rev" = u64, Path, description = "the revision's number"),
+        ("If-Match" = Option<String>, Header, description = "the `ETag` of `/config` that was read"),
+        DocumentParams
+    ),
     responses(
         (status = 200, body = Changed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 503, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 412, body = Problem),

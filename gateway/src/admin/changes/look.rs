@@ -50,7 +50,7 @@ pub(super) struct Tested {
 #[utoipa::path(
     post,
     path = "/api/v1/config/diff",
-    request_body(content((Value = "application/json"), (String = "application/yaml"))),
+    request_body(content((Value = "application/json"), (Value = "application/yaml"))),
     responses(
         (status = 200, body = Differs), (status = 400, body = Problem), (status = 401, body = Problem), (status = 503, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem)

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::super::problem::Problem;
 use super::super::upstreams;
 use super::answer::{self, Changed};
-use super::ask::{self, Asked, Author, THING_BYTES_MAX, ThingParams};
+use super::ask::{self, Asked, Author, Operation, THING_BYTES_MAX, ThingParams};
 use super::lists::{self, ListParams, Things};
 use crate::operator::Operator;
 use crate::revisions::{Change, ChangeError, Kind, Options};
@@ -32,8 +32,13 @@ macro_rules! operations {
                 operation_id = concat!("put_", stringify!($module)),
                 summary = concat!("Makes or replaces a ", $one),
                 description = "With `If-None-Match: *` it must not be there, with `If-Match` it must be as it was read. A mask (`***`) that is sent back stands for the secret it hid. Live when the answer comes. Role: admin.",
-                params(("name" = String, Path, description = "its name in the configuration"), ThingParams),
-                request_body(content((Value = "application/json"), (String = "application/yaml"))),
+                params(
+                    ("name" = String, Path, description = "its name in the configuration"),
+                    ("If-Match" = Option<String>, Header, description = "the `ETag` that was read, to replace it"),
+                    ("If-None-Match" = Option<String>, Header, description = "`*`, to make it"),
+                    ThingParams
+                ),
+                request_body(content((Value = "application/json"), (Value = "application/yaml"))),
                 responses(
                     (status = 200, body = Changed), (status = 201, body = Changed), (status = 400, body = Problem),
                     (status = 401, body = Problem), (status = 503, body = Problem), (status = 409, body = Problem), (status = 412, body = Problem),
@@ -63,9 +68,13 @@ macro_rules! operations {
                 operation_id = concat!("patch_", stringify!($module)),
                 summary = concat!("Changes a part of a ", $one),
                 description = "By a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902). `If-Match` is required. Role: admin.",
-                params(("name" = String, Path, description = "its name in the configuration"), ThingParams),
+                params(
+                    ("name" = String, Path, description = "its name in the configuration"),
+                    ("If-Match" = Option<String>, Header, description = "the `ETag` that was read; 428 without"),
+                    ThingParams
+                ),
                 request_body(content(
-                    (Value = "application/merge-patch+json"), (Value = "application/json-patch+json")
+                    (Value = "application/merge-patch+json"), (Vec<Operation> = "application/json-patch+json")
                 )),
                 responses(
                     (status = 200, body = Changed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 503, body = Problem),
@@ -96,7 +105,11 @@ macro_rules! operations {
                 operation_id = concat!("delete_", stringify!($module)),
                 summary = concat!("Takes a ", $one, " away"),
                 description = "Also one that stands in the files: the overlay says that it is gone. `If-Match` is required. Role: admin.",
-                params(("name" = String, Path, description = "its name in the configuration"), ThingParams),
+                params(
+                    ("name" = String, Path, description = "its name in the configuration"),
+                    ("If-Match" = Option<String>, Header, description = "the `ETag` that was read; 428 without"),
+                    ThingParams
+                ),
                 responses(
                     (status = 200, body = Changed, description = "with `dry_run`"), (status = 204),
                     (status = 400, body = Problem), (status = 401, body = Problem), (status = 503, body = Problem), (status = 404, body = Problem),
