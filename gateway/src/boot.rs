@@ -366,8 +366,10 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
     let mut server = Server::new_with_opt_and_conf(None, parts.conf);
     server.bootstrap();
     server.add_service(service);
+    // From here on a signal drains; whoever is told that the gateway is ready may send one.
+    let asked = control.block_on(async { signals::Asked::listen() }).into();
     readiness.ready();
-    let stop = signals::Stop { listeners, readiness, grace: parts.grace };
+    let stop = signals::Stop { listeners, readiness, grace: parts.grace, asked };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     if let Some(log) = &gateway.access_log {
         log.lines.close();

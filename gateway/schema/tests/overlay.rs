@@ -169,7 +169,55 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Overlays that somebody may have made by hand: pieces of good ones in any order, and anything.
+fn nonsense() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(vec![
+        "revision: 3\n",
+        "patch:\n",
+        "  routes:\n",
+        "    orders: null\n",
+        "    orders:\n",
+        "      methods: [GET]\n",
+        "      timeout: soon\n",
+        "  admin: {}\n",
+        "  upstreams: { orders: ${NONE} }\n",
+        "  \t",
+        "{",
+        "[",
+        "- ",
+        "&a ",
+        "*a ",
+        "null\n",
+        "    carts: *a\n",
+        "---\n",
+        "\"",
+        "\u{feff}",
+        "\r",
+    ]);
+    let pieces = prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes());
+    prop_oneof![4 => pieces, 1 => prop::collection::vec(any::<u8>(), 0..64)]
+}
+
 proptest! {
+    #[test]
+    fn any_text_is_laid_over_or_refused_at_a_place_that_exists(bytes in nonsense()) {
+        let overlay = Overlay { path: "o.yaml".into(), bytes };
+        let source = MemorySource::new().with("g.yaml", FILES);
+        let (loaded, written) = load_written(Path::new("g.yaml"), &source, &BTreeMap::new(), Some(&overlay));
+        for at in loaded.diagnostics.iter().filter_map(|finding| finding.at()) {
+            prop_assert!(loaded.sources.get(at.file).is_some(), "{at:?}");
+        }
+        let is_readable = OverlayText::parse(&overlay).is_ok();
+        prop_assert!(is_readable || loaded.has_errors(), "{}", findings(&loaded));
+        // Without errors the value is what the document was read from, so it reads as the same document again.
+        if !loaded.has_errors() {
+            let again = portcullis_schema::to_yaml(&written.with_secrets());
+            let again = load_with(Path::new("g.yaml"), &MemorySource::new().with("g.yaml", again), &BTreeMap::new(), None);
+            prop_assert_eq!(again.document.routes.len(), loaded.document.routes.len());
+            prop_assert!(!again.has_errors(), "{}", findings(&again));
+        }
+    }
+
     #[test]
     fn files_with_the_difference_laid_over_are_what_was_wanted(from in tree(), wanted in tree()) {
         let (from, wanted) = (json!({ "routes": from }), json!({ "routes": wanted }));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::listener::ListenerSet;
 use crate::readiness::Readiness;
@@ -19,12 +20,38 @@ pub(super) struct Stop {
     pub(super) readiness: Arc<Readiness>,
     /// Longest wait; what still runs then is broken off.
     pub(super) grace: Duration,
+    /// Told to stop.
+    pub(super) asked: Mutex<Asked>,
+}
+
+/// SIGTERM and SIGINT, received from the moment this is made: before it they end the process at once.
+pub(super) struct Asked(Option<(Signal, Signal)>);
+
+impl Asked {
+    /// To be called within a runtime, before anybody is told that the gateway is ready.
+    pub(super) fn listen() -> Self {
+        let (Ok(terminate), Ok(interrupt)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            tracing::error!("signals cannot be received; the gateway can only be killed");
+            return Self(None);
+        };
+        Self(Some((terminate, interrupt)))
+    }
+
+    async fn recv(&mut self) {
+        let Some((terminate, interrupt)) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        asked_to_stop().await;
+        self.asked.lock().await.recv().await;
         self.readiness.draining();
         self.listeners.drain();
         let open = self.listeners.in_flight();
@@ -36,19 +63,6 @@ impl ShutdownSignalWatch for Stop {
             );
         }
         ShutdownSignal::FastShutdown
-    }
-}
-
-async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received; the gateway can only be killed");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }
 

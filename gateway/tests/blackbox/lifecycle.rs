@@ -111,3 +111,17 @@ fn a_state_folder_that_cannot_be_used_ends_with_1_and_says_the_way_out() {
     assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
     assert!(ended.log.contains("admin-token"), "{}", ended.log);
 }
+
+#[test]
+fn a_gateway_that_is_told_to_stop_the_moment_it_is_ready_drains() {
+    let upstream = Upstream::answering("hello");
+    for _ in 0..10 {
+        let gateway = Gateway::start(&format!(
+            "routes: {{ all: {{ path: /**, to: \"http://{}\" }} }}",
+            upstream.address
+        ));
+        gateway.signal(Signal::TERM);
+        let stopped = gateway.ended();
+        assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log);
+    }
+}
