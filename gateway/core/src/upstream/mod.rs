@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use portcullis_discovery_model::{EndpointSet, Freshness};
 
 use crate::balancer::{Balance, Turn};
-use crate::breaker::{Breaker, BreakerSettings, Permit};
+use crate::breaker::{Breaker, BreakerSettings, BreakerState, Permit};
 use crate::units::Moment;
 
 pub use endpoint_state::EndpointState;
@@ -99,7 +99,7 @@ impl UpstreamCell {
     /// A cell that has no answer from discovery yet and picks nothing.
     #[must_use]
     pub fn new(settings: CellSettings) -> Self {
-        let breakers = settings.breakers.iter().map(|one| Arc::new(Breaker::new(one.clone()))).collect();
+        let breakers = carried_breakers(&of_the_whole(&settings.breakers), &[]);
         Self {
             settings,
             pool: ArcSwap::default(),
@@ -118,7 +118,7 @@ impl UpstreamCell {
     /// [`UpstreamCell::replace`] with the present set once the new cell is in place.
     #[must_use]
     pub fn carry(old: &UpstreamCell, settings: CellSettings) -> Self {
-        let breakers = carried_breakers(&settings.breakers, &old.breakers);
+        let breakers = carried_breakers(&of_the_whole(&settings.breakers), &old.breakers);
         let pool = old.pool.load().for_breakers(&settings.breakers, &old.settings.breakers);
         Self {
             settings,
@@ -197,9 +197,24 @@ impl UpstreamCell {
             balance: self.settings.balance,
             in_flight: self.in_flight.count(),
             max_requests: self.settings.max_requests,
-            breakers: self.breakers.iter().map(|breaker| BreakerView::of(breaker, now)).collect(),
+            breakers: self.breaker_views(&pool, now),
             endpoints: pool.members.all.iter().map(|state| EndpointView::of(state, now)).collect(),
         }
+    }
+
+    /// The upstream's own breakers; one is shown as tripped, too, if those of all endpoints are: nothing gets through.
+    fn breaker_views(&self, pool: &Pool, now: Moment) -> Vec<BreakerView> {
+        let pickable = &pool.members.pickable;
+        let is_tripped = |state: &Arc<EndpointState>, idx: usize| {
+            state.breakers().get(idx).is_some_and(|breaker| breaker.state(now) == BreakerState::Tripped)
+        };
+        let settings = self.settings.breakers.iter().cloned();
+        let views = settings.zip(&self.breakers).enumerate().map(|(idx, (settings, breaker))| {
+            let view = BreakerView { settings, ..BreakerView::of(breaker, now) };
+            let all_tripped = !pickable.is_empty() && pickable.iter().all(|state| is_tripped(state, idx));
+            if all_tripped { BreakerView { state: BreakerState::Tripped, ..view } } else { view }
+        });
+        views.collect()
     }
 
     /// Asks the balancer for an endpoint that is not draining, not tried and not tripped; failing
@@ -269,6 +284,12 @@ impl Admission<'_> {
             }
         }
     }
+}
+
+/// What the breaker of the whole upstream goes by. Failures in a row are an endpoint's: when one of many dies, all that
+/// was in flight to it fails at once, and the others are well.
+fn of_the_whole(settings: &[BreakerSettings]) -> Vec<BreakerSettings> {
+    settings.iter().map(|one| BreakerSettings { consecutive: None, ..one.clone() }).collect()
 }
 
 /// A breaker for each of `settings`: the old one with equal settings, else a new one.

@@ -127,7 +127,6 @@ fn the_bound_holds_and_a_finished_lease_makes_room() {
 
 #[test]
 fn a_failing_endpoint_trips_alone_while_the_upstream_stays_open() {
-    // The second settings trip the endpoint's breaker; a large limit keeps the upstream's apart.
     let consecutive = NonZeroU32::new(2);
     let settings = CellSettings {
         breakers: vec![BreakerSettings { consecutive, ..tripping_at_once() }],
@@ -152,6 +151,20 @@ fn a_failing_endpoint_trips_alone_while_the_upstream_stays_open() {
 }
 
 #[test]
+fn all_that_was_in_flight_to_an_endpoint_that_dies_leaves_the_others_alone() {
+    let consecutive = NonZeroU32::new(5);
+    let breakers = vec![BreakerSettings { consecutive, ..tripping_at_once() }];
+    let cell = cell(CellSettings { breakers, ..Default::default() }, &passing(1..=2));
+    let mut rng = chance();
+    let in_flight: Vec<_> = (0..20).map(|_| cell.pick(&guarded(NOW), &mut rng).unwrap()).collect();
+    for lease in in_flight.into_iter().filter(|lease| lease.endpoint().address.port() == 1) {
+        lease.finish(Verdict::Failure, NOW);
+    }
+    assert_eq!(cell.view(NOW).breakers[0].state, BreakerState::Passing);
+    assert_eq!(spread(&cell, &guarded(NOW), 10), BTreeMap::from([(2, 10)]));
+}
+
+#[test]
 fn a_tripped_upstream_says_when_to_come_back_and_recovers_by_a_probe() {
     let settings = CellSettings { breakers: vec![tripping_at_once()], ..Default::default() };
     let cell = cell(settings, &passing([1]));
@@ -161,7 +174,8 @@ fn a_tripped_upstream_says_when_to_come_back_and_recovers_by_a_probe() {
     assert_eq!(refused, NoPick::Tripped { retry_after: Duration::from_secs(10) });
     assert_eq!(cell.in_flight(), 0, "a refusal counts nothing");
     cell.pick(&guarded(LATER), &mut rng).unwrap().finish(Verdict::Success, LATER);
-    assert_eq!(cell.view(LATER).breakers[0].transitions, Transitions { passing: 1, tripped: 1, probing: 1 });
+    let endpoint = &cell.view(LATER).endpoints[0];
+    assert_eq!(endpoint.breakers[0].transitions, Transitions { passing: 1, tripped: 1, probing: 1 });
     assert!(cell.pick(&guarded(LATER), &mut rng).is_ok());
 }
 

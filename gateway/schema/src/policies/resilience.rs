@@ -64,7 +64,7 @@ keys! {
         key failure_rate: Option<At<Share>>,
         /// How many of the last requests count (default 20).
         key window: Option<At<NonZeroU32>>,
-        /// Trip when this many failed in a row.
+        /// Trip when this many failed in a row at one endpoint.
         key consecutive: Option<At<NonZeroU32>>,
         /// How long to stay tripped before probing (default 10s).
         key open: Option<At<Duration>>,
