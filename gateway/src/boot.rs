@@ -29,6 +29,7 @@ use portcullis_schema::{FileSource, Style};
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
+use crate::admin::{Tokens, TokensError};
 use crate::follow::Follow;
 use crate::listener::{ListenerService, ListenerSet};
 use crate::live::Live;
@@ -92,6 +93,9 @@ pub enum BootError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
+    /// A token of the admin API cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// One of the two service doors cannot be opened.
     #[error(
         "`{key}` cannot listen on {address}: {source}; stop what listens there, or set `{key}: {{ address: … }}`"
@@ -142,9 +146,9 @@ pub fn run(options: Options) -> Result<(), BootError> {
     warn(&candidate);
     let state = StateDir::open(options.state_dir.as_deref(), &options.env)?;
     let token = state.admin_token()?;
-    let parts = assemble(options, candidate, &state)?;
+    let parts = assemble(options, candidate, &state, &token)?;
     announce(&parts, &state, &token);
-    serve(parts, token)
+    serve(parts)
 }
 
 /// Everything that is built before anything runs.
@@ -157,6 +161,7 @@ struct Parts {
     follow: Arc<Follow>,
     fetcher: jwks::JwksFetcher,
     readiness: Arc<Readiness>,
+    tokens: Arc<Tokens>,
     admin: TcpListener,
     metrics_door: TcpListener,
     conf: ServerConf,
@@ -164,12 +169,19 @@ struct Parts {
     watch: bool,
 }
 
-fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<Parts, BootError> {
+fn assemble(
+    options: Options,
+    candidate: Candidate,
+    state: &StateDir,
+    token: &AdminToken,
+) -> Result<Parts, BootError> {
     let boot = candidate.snapshot.boot.clone();
+    let directory = options.config.parent().unwrap_or(Path::new(""));
+    let tokens = Tokens::open(&token.value, &boot.admin.tokens, directory, state.path())?;
     let metrics = Arc::new(Metrics::new().map_err(|error| system("metrics", &error))?);
     let access_log = open_access_log(boot.access_log.as_ref(), &options.config, &metrics)?;
     let log = access_log.map(Arc::new);
-    let admin = doors::open("admin", boot.admin)?;
+    let admin = doors::open("admin", boot.admin.address)?;
     let metrics_door = doors::open("metrics", boot.metrics)?;
     let listeners = ListenerSet::new(Arc::new(Refusals::new(metrics.clone(), log.clone())));
     let specs = listener_specs(candidate.snapshot.listeners.values(), &options.config);
@@ -212,6 +224,7 @@ fn assemble(options: Options, candidate: Candidate, state: &StateDir) -> Result<
         follow,
         fetcher,
         readiness: Arc::default(),
+        tokens: Arc::new(tokens),
         admin,
         metrics_door,
         conf,
@@ -306,7 +319,7 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
 }
 
 /// Runs the parts until the process is told to stop; then lets requests finish and stops.
-fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
+fn serve(parts: Parts) -> Result<(), BootError> {
     let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, .. } = parts;
     let operator = Arc::new(Operator {
         live: gateway.live.clone(),
@@ -315,11 +328,12 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
         listeners: listeners.clone(),
         metrics: gateway.metrics.clone(),
         readiness: readiness.clone(),
+        tokens: parts.tokens,
         started: crate::clock::now(),
     });
     control.spawn(housekeeping::run(gateway.live.clone()));
     control.spawn(doors::serve("metrics", parts.metrics_door, crate::probes::routes(operator.clone())));
-    control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator, &token.value)));
+    control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator)));
     follow.reconcile();
     let silent = control.block_on(follow.first_answers(FIRST_ANSWERS_WAIT));
     if !silent.is_empty() {

@@ -13,6 +13,7 @@ use portcullis_core::upstream::{BreakerView, UpstreamView};
 use portcullis_discovery::ServiceStatus;
 use portcullis_discovery_model::Health;
 
+use crate::admin::Tokens;
 use crate::clock;
 use crate::follow::Follow;
 use crate::listener::ListenerSet;
@@ -36,6 +37,8 @@ pub struct Operator {
     pub metrics: Arc<Metrics>,
     /// Whether traffic is taken.
     pub readiness: Arc<Readiness>,
+    /// Who may use the admin API.
+    pub tokens: Arc<Tokens>,
     /// When the process began to serve.
     pub started: Moment,
 }

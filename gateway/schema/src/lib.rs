@@ -45,7 +45,7 @@ pub use listeners::{Alpn, Certificate, Listener, ListenerLimits, Network, Tls, T
 pub use load::{FILE_BYTES_MAX, FILES_MAX, Loaded, load};
 pub use markdown::markdown;
 pub use merge::{Merge, Setting};
-pub use operation::{Admin, Metrics};
+pub use operation::{Admin, AdminRole, AdminToken, Metrics};
 pub use outline::{Outline, View, Written, masked_files, outline};
 pub use policies::{
     ApiKey, Backoff, Budget, CircuitBreaker, Fallback, FallbackOn, HeaderEdits, Jwt, JwtAlgorithm, LimitBy,

@@ -3,20 +3,43 @@
 use std::net::SocketAddr;
 
 use crate::decode::keys;
-use crate::span::At;
+use crate::span::{At, Map};
+use crate::value::{Name, SecretSource};
 
 keys! {
     /// The admin API. Its token is generated at first start; there is no default one.
     pub struct Admin is "admin" {
         /// IP and port (default 127.0.0.1:9901).
         key address: Option<At<SocketAddr>>,
+        /// Tokens beside the generated one, by name, each with a role.
+        key tokens: Map<Name, AdminToken>,
     }
     later {
-        "tokens": "tokens with roles come later; one operator token is generated in the state directory",
         "writes": "changing the configuration through the API comes later",
         "tls": "TLS for the admin API comes later; keep it on loopback",
         "dashboard": "the dashboard comes later",
     }
+}
+
+keys! {
+    /// A token of the admin API, and what it opens.
+    pub struct AdminToken is "an admin token" {
+        /// What its bearer may do: viewer (read), operator (drain endpoints, reset breakers, reload, confirm) or admin.
+        required role: Option<At<AdminRole>>,
+        /// The token, at least 32 characters. Better written as token_env or token_file.
+        key token: Option<SecretSource>,
+    }
+}
+
+/// What a caller of the admin API may do; each role includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AdminRole {
+    /// Reads.
+    Viewer,
+    /// Also drains endpoints, resets breakers, reloads, confirms and sets the log level.
+    Operator,
+    /// Also changes the configuration, makes tokens and stops the gateway.
+    Admin,
 }
 
 keys! {

@@ -1,17 +1,24 @@
-//! The admin API, on its own listener: loopback unless told otherwise, and never without the token.
+//! The admin API, on its own listener: loopback unless told otherwise, and never without a token.
 //!
 //! One file a resource; the types answered are the types documented. Nothing here is on the way of
 //! a request, and nothing here takes a lock that a request takes.
 
 mod config;
+mod described;
 mod door;
+mod extract;
+mod page;
 mod problem;
+mod roles;
 mod status;
+mod token_list;
+mod tokens;
 mod upstreams;
 
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -21,28 +28,31 @@ use utoipa_axum::routes;
 
 use crate::operator::Operator;
 use door::Door;
-
-/// Longest body of an admin request; a configuration that is validated has to fit.
-const BODY_BYTES_MAX: usize = 16 << 20;
+use problem::Problem;
+pub use roles::Role;
+pub use tokens::{Caller, TOKENS_FILE, Tokens, TokensError};
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Portcullis admin API",
-    description = "Every request needs `Authorization: Bearer TOKEN`; the token is in `admin-token` in the state directory. \
+    description = "Every request needs `Authorization: Bearer TOKEN`; the first token is in `admin-token` in the state \
+                   directory. A token has a role, viewer, operator or admin, and each role includes the ones before it. \
                    Errors are `application/problem+json` (RFC 9457)."
 ))]
 struct Api;
 
-/// The API's routes, behind `token`.
-pub fn routes(operator: Arc<Operator>, token: &str) -> Router {
+/// The API's routes, behind their door.
+pub fn routes(operator: Arc<Operator>) -> Router {
     let (router, document) = described().split_for_parts();
-    let document = Arc::new(document);
+    let document = Arc::new(described::complete(document));
+    let door = Arc::new(Door::new(operator.tokens.clone()));
     router
         .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()).into_response() }))
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(Arc::new(Door::new(token)), door::enter))
+        // The door has read the body, within its own bound.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(door, door::enter))
         .with_state(operator)
 }
 
@@ -55,10 +65,20 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(upstreams::one))
         .routes(routes!(config::validate))
         .routes(routes!(config::reload))
+        .routes(routes!(token_list::list, token_list::make))
+        .routes(routes!(token_list::remove))
 }
 
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().split_for_parts().1
+    described::complete(described().split_for_parts().1)
+}
+
+/// Files and binds block; a panic in there is our fault and said so.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let detail = "it could not be handled; nothing was changed, see the log";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use axum::Router;
-use portcullis_core::snapshot::{Consul, ConsulToken};
+use portcullis_core::snapshot::{Consul, KeptSecret};
 use portcullis_discovery::consul::ConsulSettings;
 use portcullis_discovery::consul::client::TokenSource;
 use portcullis_discovery::consul::query::Consistency;
@@ -44,8 +44,8 @@ pub(super) fn consul_settings(
     let mut settings = ConsulSettings::new(&*consul.address);
     settings.client.token = match &consul.token {
         None => TokenSource::None,
-        Some(ConsulToken::Value(token)) => TokenSource::Value(token.reveal().clone()),
-        Some(ConsulToken::File(path)) => TokenSource::File(directory.join(path)),
+        Some(KeptSecret::Value(token)) => TokenSource::Value(token.reveal().clone()),
+        Some(KeptSecret::File(path)) => TokenSource::File(directory.join(path)),
     };
     settings.client.datacenter = consul.datacenter.as_deref().map(str::to_owned);
     settings.client.ca_pem =

@@ -3,6 +3,7 @@
 //! One program, so that it links once and its tests share the machine's cores.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod admin_door;
 mod auth;
 mod commands;
 mod conformance;

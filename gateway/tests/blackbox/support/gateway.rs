@@ -47,7 +47,17 @@ impl Gateway {
 
     pub(crate) fn start_with(config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("gateway.yaml"), whole(config, folder.path())).unwrap();
+        let text = whole(config, folder.path());
+        Self::start_in(folder, &text, arguments)
+    }
+
+    /// Starts with this text as it is.
+    pub(crate) fn start_whole(text: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), text, &[])
+    }
+
+    fn start_in(folder: TempDir, text: &str, arguments: &[&str]) -> Self {
+        std::fs::write(folder.path().join("gateway.yaml"), text).unwrap();
         let mut child = command(folder.path(), arguments).spawn().unwrap();
         let log = collect(child.stderr.take().unwrap());
         let mut gateway = Self {
@@ -106,11 +116,39 @@ impl Gateway {
         Client::connect(self.web)
     }
 
-    /// Asks the admin API, with the token.
+    /// Asks the admin API, with the generated token. A test that polls may be told to wait, and does.
     pub(crate) fn admin(&self, method: &str, target: &str, body: &str) -> Reply {
-        let token = format!("Bearer {}", self.token);
-        let headers = [("Authorization", token.as_str()), ("Host", "localhost")];
-        Client::connect(self.admin).ask(method, target, &headers, body)
+        let mut reply = self.admin_as(&self.token, method, target, body);
+        until("the admin API has time", || {
+            if reply.status == 429 {
+                reply = self.admin_as(&self.token, method, target, body);
+            }
+            reply.status != 429
+        });
+        reply
+    }
+
+    /// Asks the admin API with this token, once.
+    pub(crate) fn admin_as(&self, token: &str, method: &str, target: &str, body: &str) -> Reply {
+        self.admin_stream(token, method, target, body).reply_to(method).unwrap()
+    }
+
+    /// The same, and the reply is still to be read.
+    pub(crate) fn admin_stream(&self, token: &str, method: &str, target: &str, body: &str) -> Client {
+        let token = format!("Bearer {token}");
+        let kind = if body.starts_with('{') { "application/json" } else { "application/yaml" };
+        let headers = [("Authorization", token.as_str()), ("Host", "localhost"), ("Content-Type", kind)];
+        let mut client = Client::connect(self.admin);
+        client.send(request(method, target, &headers, body));
+        client
+    }
+
+    /// Makes a token with this role, called like it.
+    pub(crate) fn token_of(&self, role: &str) -> String {
+        let body = format!("{{\"name\": \"{role}\", \"role\": \"{role}\"}}");
+        let made = self.admin("POST", "/api/v1/tokens", &body);
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()["token"].as_str().unwrap().to_owned()
     }
 
     /// Asks the metrics door.
