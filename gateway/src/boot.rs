@@ -28,8 +28,10 @@ use portcullis_plugin_sdk::Catalog;
 use portcullis_schema::{FileSource, Style};
 use thiserror::Error;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use crate::admin::{Tokens, TokensError};
+use crate::catalogue::Catalogue;
 use crate::follow::Follow;
 use crate::listener::{ListenerService, ListenerSet};
 use crate::live::Live;
@@ -328,6 +330,8 @@ fn serve(parts: Parts) -> Result<(), BootError> {
         listeners: listeners.clone(),
         metrics: gateway.metrics.clone(),
         readiness: readiness.clone(),
+        catalogue: Catalogue::default(),
+        explaining: Semaphore::new(1),
         tokens: parts.tokens,
         started: crate::clock::now(),
     });

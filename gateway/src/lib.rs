@@ -21,6 +21,8 @@ pub mod probes;
 pub mod readiness;
 pub mod telemetry;
 
+mod asked;
+pub mod catalogue;
 pub mod clock;
 pub mod entropy;
 mod housekeeping;

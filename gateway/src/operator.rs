@@ -12,8 +12,10 @@ use portcullis_core::units::Moment;
 use portcullis_core::upstream::{BreakerView, UpstreamView};
 use portcullis_discovery::ServiceStatus;
 use portcullis_discovery_model::Health;
+use tokio::sync::Semaphore;
 
 use crate::admin::Tokens;
+use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::follow::Follow;
 use crate::listener::ListenerSet;
@@ -37,6 +39,10 @@ pub struct Operator {
     pub metrics: Arc<Metrics>,
     /// Whether traffic is taken.
     pub readiness: Arc<Readiness>,
+    /// The last look at what the registry offers.
+    pub catalogue: Catalogue,
+    /// Explaining reads and compiles everything: one at a time.
+    pub explaining: Semaphore,
     /// Who may use the admin API.
     pub tokens: Arc<Tokens>,
     /// When the process began to serve.

@@ -3,13 +3,18 @@
 //! One file a resource; the types answered are the types documented. Nothing here is on the way of
 //! a request, and nothing here takes a lock that a request takes.
 
+mod certificates;
 mod config;
 mod described;
 mod door;
+mod endpoints;
 mod extract;
 mod page;
+mod plugins;
 mod problem;
 mod roles;
+mod routing;
+mod services;
 mod status;
 mod token_list;
 mod tokens;
@@ -67,6 +72,15 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(config::reload))
         .routes(routes!(token_list::list, token_list::make))
         .routes(routes!(token_list::remove))
+        .routes(routes!(endpoints::list))
+        .routes(routes!(endpoints::patch))
+        .routes(routes!(endpoints::reset))
+        .routes(routes!(routing::list))
+        .routes(routes!(routing::explain))
+        .routes(routes!(routing::matches))
+        .routes(routes!(services::list))
+        .routes(routes!(certificates::list))
+        .routes(routes!(plugins::list))
 }
 
 /// The description of the API.

@@ -89,7 +89,7 @@ pub(super) async fn one(
 }
 
 /// The upstream of this name.
-fn find<'l>(live: &'l Live, name: &str) -> Result<&'l Arc<Upstream>, Problem> {
+pub(super) fn find<'l>(live: &'l Live, name: &str) -> Result<&'l Arc<Upstream>, Problem> {
     live.snapshot.upstreams.get(name).ok_or_else(|| {
         let near = portcullis_schema::nearest(name, live.snapshot.upstreams.keys().map(|known| &**known));
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -120,7 +120,7 @@ fn show(upstream: &Upstream) -> UpstreamStatus {
     }
 }
 
-fn endpoint(view: &EndpointView) -> EndpointStatus {
+pub(super) fn endpoint(view: &EndpointView) -> EndpointStatus {
     let endpoint = &view.endpoint;
     EndpointStatus {
         id: endpoint.id.to_string(),

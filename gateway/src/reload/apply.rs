@@ -109,6 +109,12 @@ impl Reloader {
         &self.root
     }
 
+    /// The plugins of this binary.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     /// The environment as it was at start.
     pub(super) fn env(&self) -> &BTreeMap<String, String> {
         &self.env

@@ -4,10 +4,12 @@
 //! way changes nothing and says so.
 
 mod apply;
+mod explained;
 mod files;
 mod report;
 pub mod watch;
 
 pub use apply::{Candidate, Reloader, candidate, listener_specs};
+pub use explained::explanation_to_json;
 pub use files::Disk;
 pub use report::{Outcome, Refusal, Report};

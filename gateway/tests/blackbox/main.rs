@@ -8,6 +8,7 @@ mod auth;
 mod commands;
 mod conformance;
 mod edges;
+mod endpoints;
 mod gates;
 mod headers;
 mod lifecycle;

@@ -176,6 +176,14 @@ impl UpstreamCell {
         self.pool.load().members.all.to_vec()
     }
 
+    /// Lets attempts through every breaker of the upstream and of its endpoints again; says how many did not
+    /// let them through before.
+    pub fn reset_breakers(&self) -> usize {
+        let pool = self.pool.load();
+        let of_endpoints = pool.members.all.iter().flat_map(|state| state.breakers());
+        self.breakers.iter().chain(of_endpoints).filter(|breaker| breaker.reset()).count()
+    }
+
     /// Attempts in flight, those to endpoints that have left the set included.
     #[must_use]
     pub fn in_flight(&self) -> u32 {

@@ -5,6 +5,7 @@
 mod client;
 mod gateway;
 mod grpc;
+mod registry;
 mod tokens;
 mod upstream;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, Reply, request};
 pub(crate) use gateway::{Gateway, run_to_end};
 pub(crate) use grpc::{GRPC, GrpcUpstream, Http2Client};
+pub(crate) use registry::Registry;
 pub(crate) use tokens::Issuer;
 pub(crate) use upstream::{Act, Answer, Upstream};
 
