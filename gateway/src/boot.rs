@@ -5,10 +5,11 @@
 
 mod doors;
 mod signals;
+mod told;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::admin::{Tokens, TokensError};
+use crate::admin::{STREAMS_MAX, Tokens, TokensError};
 use crate::catalogue::Catalogue;
 use crate::follow::Follow;
 use crate::listener::{ListenerService, ListenerSet};
@@ -42,9 +43,12 @@ use crate::reload::{Candidate, Disk, Refusal, Reloader, candidate, listener_spec
 use crate::state_dir::{AdminToken, StateDir, StateDirError};
 use crate::store::jwks;
 use crate::telemetry::access_log::{AccessLog, Destination, SampledLog};
+use crate::telemetry::log_level::LogLevel;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::{entropy, housekeeping};
+use doors::Doors;
+use told::Told;
 
 /// Attempts of one request that Pingora allows, over all policies and fallbacks; the routes' own
 /// bounds are smaller.
@@ -84,6 +88,8 @@ pub struct Options {
     pub grace: Duration,
     /// The plugins of this binary.
     pub catalog: Catalog,
+    /// The level of the log, which the admin API may change.
+    pub log_level: Arc<LogLevel>,
 }
 
 /// Why the gateway did not start.
@@ -107,6 +113,14 @@ pub enum BootError {
         key: &'static str,
         /// The address asked for.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin API's socket cannot be made.
+    #[error("`admin.socket`: {path}: {source}; move what is there, or set another path", path = path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -164,8 +178,8 @@ struct Parts {
     fetcher: jwks::JwksFetcher,
     readiness: Arc<Readiness>,
     tokens: Arc<Tokens>,
-    admin: TcpListener,
-    metrics_door: TcpListener,
+    doors: Doors,
+    told: Told,
     conf: ServerConf,
     grace: Duration,
     watch: bool,
@@ -183,16 +197,18 @@ fn assemble(
     let metrics = Arc::new(Metrics::new().map_err(|error| system("metrics", &error))?);
     let access_log = open_access_log(boot.access_log.as_ref(), &options.config, &metrics)?;
     let log = access_log.map(Arc::new);
-    let admin = doors::open("admin", boot.admin.address)?;
-    let metrics_door = doors::open("metrics", boot.metrics)?;
-    let listeners = ListenerSet::new(Arc::new(Refusals::new(metrics.clone(), log.clone())));
+    let doors = Doors::open(&boot, directory)?;
+    let told = Told::new(options.log_level.clone());
+    let refusals = Refusals::new(metrics.clone(), log.clone(), told.recent.clone());
+    let listeners = ListenerSet::new(Arc::new(refusals));
     let specs = listener_specs(candidate.snapshot.listeners.values(), &options.config);
     listeners.apply(specs).map_err(|error| BootError::Listener(error.to_string()))?;
     let control = runtime()?;
     let source = registry(&boot, state, &options, control.handle().clone())?;
     metrics.show_generation(candidate.snapshot.generation);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(candidate.snapshot, metrics.clone())));
-    let follow = Arc::new(Follow::new(source, live.clone(), control.handle().clone()));
+    let handle = control.handle().clone();
+    let follow = Arc::new(Follow::new(source, live.clone(), told.events.clone(), handle));
     let client = reqwest::Client::builder().connect_timeout(ISSUER_CONNECT_WAIT).no_proxy().build();
     let (jwks, fetcher) =
         jwks::keeper(live.clone(), follow.clone(), client.map_err(|error| system("HTTP client", &error))?);
@@ -203,6 +219,7 @@ fn assemble(
         via,
         metrics: metrics.clone(),
         access_log: log,
+        recent: told.recent.clone(),
         jwks,
         reveal: options.reveal,
     });
@@ -214,6 +231,7 @@ fn assemble(
         listeners.clone(),
         follow.clone(),
         metrics,
+        told.events.clone(),
     ));
     let conf = server_conf(options.threads);
     let service = ListenerService::new(Arc::new(http(&gateway, options.threads)), listeners.clone());
@@ -227,8 +245,8 @@ fn assemble(
         fetcher,
         readiness: Arc::default(),
         tokens: Arc::new(tokens),
-        admin,
-        metrics_door,
+        doors,
+        told,
         conf,
         grace: options.grace,
         watch: options.watch,
@@ -309,11 +327,7 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
     for listening in parts.listeners.listening() {
         tracing::info!(listener = %listening.name, address = %listening.address, tls = listening.tls, "listening");
     }
-    for (door, listener) in [("admin", &parts.admin), ("metrics", &parts.metrics_door)] {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(door, %address, "listening");
-        }
-    }
+    parts.doors.announce();
     tracing::info!(state_dir = %state.path().display(), "state directory in use");
     if token.is_new {
         tracing::info!(token = %token.value, "admin token made; it is shown this once and kept in the state directory");
@@ -322,7 +336,9 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
 
 /// Runs the parts until the process is told to stop; then lets requests finish and stops.
 fn serve(parts: Parts) -> Result<(), BootError> {
-    let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, .. } = parts;
+    let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, told, .. } =
+        parts;
+    let stopping = told.stopping.clone();
     let operator = Arc::new(Operator {
         live: gateway.live.clone(),
         reloader: reloader.clone(),
@@ -332,12 +348,17 @@ fn serve(parts: Parts) -> Result<(), BootError> {
         readiness: readiness.clone(),
         catalogue: Catalogue::default(),
         explaining: Semaphore::new(1),
+        events: told.events.clone(),
+        recent: told.recent.clone(),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        log_level: told.log_level.clone(),
+        stopping: stopping.clone(),
         tokens: parts.tokens,
         started: crate::clock::now(),
     });
     control.spawn(housekeeping::run(gateway.live.clone()));
-    control.spawn(doors::serve("metrics", parts.metrics_door, crate::probes::routes(operator.clone())));
-    control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator)));
+    told.start(&control, gateway.live.clone());
+    let socket = parts.doors.serve(&control, operator);
     follow.reconcile();
     let silent = control.block_on(follow.first_answers(FIRST_ANSWERS_WAIT));
     if !silent.is_empty() {
@@ -357,12 +378,13 @@ fn serve(parts: Parts) -> Result<(), BootError> {
     server.bootstrap();
     server.add_service(service);
     readiness.ready();
-    let stop = signals::Stop { listeners, readiness, grace: parts.grace };
+    let stop = signals::Stop { listeners, readiness, grace: parts.grace, stopping };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     if let Some(log) = &gateway.access_log {
         log.lines.close();
     }
     control.shutdown_background();
+    drop(socket);
     tracing::info!("stopped");
     Ok(())
 }

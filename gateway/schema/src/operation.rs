@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 
 use crate::decode::keys;
 use crate::span::{At, Map};
-use crate::value::{Name, SecretSource};
+use crate::value::{FilePath, Name, SecretSource};
 
 keys! {
     /// The admin API. Its token is generated at first start; there is no default one.
     pub struct Admin is "admin" {
         /// IP and port (default 127.0.0.1:9901).
         key address: Option<At<SocketAddr>>,
+        /// A Unix socket beside the address. Whoever runs as the gateway's user, or as root, needs no token there.
+        key socket: Option<At<FilePath>>,
         /// Tokens beside the generated one, by name, each with a role.
         key tokens: Map<Name, AdminToken>,
     }

@@ -4,22 +4,24 @@
 //! and a page of another origin is refused, so that no page can act for its reader. Then the token, the pace, the role
 //! and the size of the body, in this order; handlers meet none of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use portcullis_core::limit::{Limit, LimitBy, LimitKey, LimitSeed, LimitSettings};
 
+use super::docs;
 use super::problem::Problem;
-use super::roles::{PREFIX, required};
+use super::roles::{PREFIX, Role, required};
 use super::tokens::{Caller, Tokens};
+use crate::door_server::Peer;
 use crate::{clock, entropy};
 
 /// Requests of one caller in a second, and at once after a pause.
@@ -39,6 +41,8 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 /// What opens the API.
 pub(super) struct Door {
     tokens: Arc<Tokens>,
+    /// The user that the gateway runs as.
+    uid: u32,
     asked: Limit,
     failed: Limit,
 }
@@ -48,22 +52,26 @@ impl Door {
         let seed = LimitSeed([entropy::number(), entropy::number()]);
         Self {
             tokens,
+            uid: rustix::process::geteuid().as_raw(),
             asked: Limit::new(pace("admin", ASKED_PER_SECOND, LimitBy::Consumer), seed),
             failed: Limit::new(pace("admin-refused", FAILED_PER_SECOND, LimitBy::Ip), seed),
         }
     }
 
     /// Who asks, or why nobody is let in.
-    fn caller(
-        &self,
-        headers: &HeaderMap,
-        peer: Option<&ConnectInfo<SocketAddr>>,
-    ) -> Result<Caller, Box<Response>> {
+    fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, Box<Response>> {
         let now = clock::now();
         if let Some(caller) = bearer(headers).and_then(|token| self.tokens.holder(token, now)) {
             return Ok(caller);
         }
-        let key = peer.map_or(LimitKey::Whole, |peer| LimitKey::Ip(peer.0.ip()));
+        let key = match peer {
+            // Who says that it has a token must have one, on the socket too.
+            Some(Peer::Local { uid }) if !headers.contains_key(header::AUTHORIZATION) => {
+                return self.local(uid);
+            }
+            Some(Peer::Remote(address)) => LimitKey::Ip(address.ip()),
+            Some(Peer::Local { .. }) | None => LimitKey::Whole,
+        };
         let decision = self.failed.check(&key, now);
         if decision.refuses() {
             let detail = "too many requests without a right token; wait and send the right one";
@@ -74,6 +82,15 @@ impl Door {
         let mut refused = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         Err(Box::new(refused))
+    }
+
+    /// A user of this machine, as the kernel names it.
+    fn local(&self, uid: u32) -> Result<Caller, Box<Response>> {
+        if uid == 0 || uid == self.uid {
+            return Ok(Caller { name: format!("uid:{uid}").into(), role: Role::Admin });
+        }
+        let detail = "the socket is for the user that the gateway runs as, and for root";
+        Err(Box::new(Problem::new(StatusCode::FORBIDDEN, "foreign_user", detail).into_response()))
     }
 
     fn keep_pace(&self, caller: &Caller) -> Result<(), Box<Response>> {
@@ -100,6 +117,9 @@ fn pace(name: &str, per_second: u32, by: LimitBy) -> LimitSettings {
 }
 
 pub(super) async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    if is_page(&request) && is_at_home(request.headers()) {
+        return next.run(request).await;
+    }
     match let_in(&door, request).await {
         Ok((request, caller)) => answer(request, &caller, next).await,
         Err(refused) => *refused,
@@ -113,7 +133,7 @@ async fn let_in(door: &Door, request: Request) -> Result<(Request, Caller), Box<
         let detail = "the admin API answers to its address or localhost only, and to no other site's pages";
         return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail).into_response()));
     }
-    let caller = door.caller(headers, request.extensions().get())?;
+    let caller = door.caller(headers, request.extensions().get().copied())?;
     door.keep_pace(&caller)?;
     // A path that no route has is told to anybody with a token.
     if let Some(matched) = request.extensions().get::<MatchedPath>() {
@@ -170,6 +190,12 @@ async fn whole(request: Request) -> Result<Request, Box<Response>> {
         }
     };
     Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+/// The page about the API says nothing of this gateway, and no browser would send a token for it.
+fn is_page(request: &Request) -> bool {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    is_read && [docs::PAGE, docs::STYLE].contains(&request.uri().path())
 }
 
 fn slow_down(detail: &str, wait: Duration) -> Response {
@@ -275,5 +301,25 @@ mod tests {
         ] {
             assert_eq!(bearer(&headers(wrong)), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_socket_is_for_our_user_and_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = std::collections::BTreeMap::new();
+        let tokens = Tokens::open("0123456789abcdef0123456789abcdef", &none, folder.path(), folder.path());
+        let door = Door { uid: 1_000, ..Door::new(Arc::new(tokens.unwrap())) };
+        let ask = |uid, fields: &[(&'static str, &str)]| {
+            door.caller(&headers(fields), Some(Peer::Local { uid })).map_err(|refused| refused.status())
+        };
+        for ours in [0, 1_000] {
+            assert_eq!(ask(ours, &[]).map(|caller| caller.role), Ok(Role::Admin), "{ours}");
+            assert_eq!(ask(ours, &[("authorization", "Bearer x")]), Err(StatusCode::UNAUTHORIZED), "{ours}");
+        }
+        assert_eq!(ask(1_001, &[]), Err(StatusCode::FORBIDDEN));
+        assert_eq!(
+            door.caller(&headers(&[]), None).map_err(|refused| refused.status()),
+            Err(StatusCode::UNAUTHORIZED)
+        );
     }
 }

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use portcullis_core::snapshot::Upstream;
 use portcullis_core::upstream::EndpointState;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Path, Query};
 use super::page::{Page, Paging};
 use super::problem::Problem;
+use super::tokens::Caller;
 use super::upstreams::{EndpointStatus, endpoint, find};
 use crate::clock;
+use crate::events::Kind;
 use crate::operator::Operator;
 
 /// What an endpoint is to be.
@@ -94,6 +97,7 @@ pub(super) async fn list(
 pub(super) async fn patch(
     State(operator): State<Arc<Operator>>,
     Path((name, id)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     Body(wanted): Body<EndpointPatch>,
 ) -> Result<Json<EndpointStatus>, Problem> {
     let live = operator.live.load_full();
@@ -101,6 +105,11 @@ pub(super) async fn patch(
     let state = one(upstream, &id)?;
     state.set_draining(wanted.state == WantedState::Drain);
     let (address, found) = (state.endpoint().address, &state.endpoint().id);
+    let detail = json!({
+        "upstream": &*upstream.name, "endpoint": address.to_string(), "id": found.as_str(),
+        "draining": state.is_draining(), "by": &*caller.name,
+    });
+    operator.events.tell(Kind::Drain, detail);
     let view = upstream.cell.view(clock::now());
     let shown =
         view.endpoints.iter().find(|view| view.endpoint.address == address && view.endpoint.id == *found);

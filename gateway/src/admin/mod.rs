@@ -6,15 +6,20 @@
 mod certificates;
 mod config;
 mod described;
+mod docs;
 mod door;
 mod endpoints;
+mod events;
 mod extract;
 mod page;
 mod plugins;
 mod problem;
+mod requests;
 mod roles;
 mod routing;
+mod running;
 mod services;
+mod sse;
 mod status;
 mod token_list;
 mod tokens;
@@ -35,6 +40,7 @@ use crate::operator::Operator;
 use door::Door;
 use problem::Problem;
 pub use roles::Role;
+pub use sse::STREAMS_MAX;
 pub use tokens::{Caller, TOKENS_FILE, Tokens, TokensError};
 
 #[derive(OpenApi)]
@@ -49,10 +55,13 @@ struct Api;
 /// The API's routes, behind their door.
 pub fn routes(operator: Arc<Operator>) -> Router {
     let (router, document) = described().split_for_parts();
-    let document = Arc::new(described::complete(document));
+    let document = described::complete(document);
+    let pages = docs::routes(&document);
+    let document = Arc::new(document);
     let door = Arc::new(Door::new(operator.tokens.clone()));
     router
         .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()).into_response() }))
+        .merge(pages)
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         // The door has read the body, within its own bound.
@@ -81,6 +90,11 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(services::list))
         .routes(routes!(certificates::list))
         .routes(routes!(plugins::list))
+        .routes(routes!(events::stream))
+        .routes(routes!(requests::list))
+        .routes(routes!(requests::stream))
+        .routes(routes!(running::level, running::set_level))
+        .routes(routes!(running::drain))
 }
 
 /// The description of the API.

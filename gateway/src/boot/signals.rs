@@ -10,8 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::listener::ListenerSet;
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, watch};
+use crate::stopping::Stopping;
 
-/// Waits for SIGTERM or SIGINT, then for the requests in progress.
+/// Waits for SIGTERM, SIGINT or a wish from inside, then for the requests in progress.
 ///
 /// The wait is ours and not Pingora's, which sleeps out its whole grace period: an idle gateway stops at once.
 pub(super) struct Stop {
@@ -19,17 +20,21 @@ pub(super) struct Stop {
     pub(super) readiness: Arc<Readiness>,
     /// Longest wait; what still runs then is broken off.
     pub(super) grace: Duration,
+    pub(super) stopping: Arc<Stopping>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        asked_to_stop().await;
+        let grace = tokio::select! {
+            () = asked_to_stop() => self.grace,
+            wish = self.stopping.wished() => wish.grace.unwrap_or(self.grace),
+        };
         self.readiness.draining();
         self.listeners.drain();
         let open = self.listeners.in_flight();
-        tracing::info!(connections = open.count(), grace_s = self.grace.as_secs(), "draining");
-        if tokio::time::timeout(self.grace, open.idle()).await.is_err() {
+        tracing::info!(connections = open.count(), grace_s = grace.as_secs(), "draining");
+        if tokio::time::timeout(grace, open.idle()).await.is_err() {
             tracing::warn!(
                 connections = open.count(),
                 "the grace period is over, breaking off what still runs"

@@ -9,9 +9,11 @@ use portcullis_core::framing;
 use portcullis_core::snapshot::{Carried, Difference, Listener, Snapshot, compile, run_route_tests};
 use portcullis_plugin_sdk::Catalog;
 use portcullis_schema::{Alpn, Diagnostic, FileSource, Loaded, Sources, Style, TlsVersion, load, render};
+use serde_json::json;
 
 use super::report::{Outcome, Refusal, Report};
 use crate::clock;
+use crate::events::{Events, Kind};
 use crate::follow::Follow;
 use crate::listener::{self, ListenerSet, ListenerSpec};
 use crate::live::Live;
@@ -84,6 +86,7 @@ pub struct Reloader {
     listeners: ListenerSet,
     follow: Arc<Follow>,
     metrics: Arc<Metrics>,
+    events: Arc<Events>,
     /// Held through a reload: two never mix. The data path never takes it.
     last: Mutex<Option<Outcome>>,
 }
@@ -99,8 +102,9 @@ impl Reloader {
         listeners: ListenerSet,
         follow: Arc<Follow>,
         metrics: Arc<Metrics>,
+        events: Arc<Events>,
     ) -> Self {
-        Self { root, env, catalog, live, listeners, follow, metrics, last: Mutex::default() }
+        Self { root, env, catalog, live, listeners, follow, metrics, events, last: Mutex::default() }
     }
 
     /// The main file.
@@ -174,6 +178,9 @@ impl Reloader {
                     changes = %report.difference,
                     "configuration applied"
                 );
+                let changes = report.difference.to_string();
+                let detail = json!({ "generation": report.generation, "changes": changes });
+                self.events.tell(Kind::ConfigApplied, detail);
                 ("applied", 1)
             }
             Err(refusal) => {
@@ -182,6 +189,8 @@ impl Reloader {
                     reason = refusal.code(),
                     "configuration refused, the old one stays in use\n{why}"
                 );
+                let detail = json!({ "reason": refusal.code(), "detail": refusal.to_string() });
+                self.events.tell(Kind::ConfigRefused, detail);
                 ("refused", 0)
             }
         };

@@ -19,6 +19,8 @@ mod reload;
 mod resilience;
 mod retries;
 mod routing;
+mod running;
 mod streams;
 mod support;
 mod times;
+mod watching;

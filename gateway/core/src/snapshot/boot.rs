@@ -28,6 +28,8 @@ pub struct Boot {
 pub struct AdminDoor {
     /// IP and port.
     pub address: SocketAddr,
+    /// A Unix socket beside the address; relative to the main file's directory.
+    pub socket: Option<PathBuf>,
     /// Tokens beside the generated one, by name.
     pub tokens: BTreeMap<Arc<str>, AdminToken>,
 }

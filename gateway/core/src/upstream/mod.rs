@@ -176,6 +176,18 @@ impl UpstreamCell {
         self.pool.load().members.all.to_vec()
     }
 
+    /// Its own breakers, in the order of its settings; those of the endpoints are with the endpoints.
+    #[must_use]
+    pub fn breakers(&self) -> &[Arc<Breaker>] {
+        &self.breakers
+    }
+
+    /// How current the set is; absent until discovery has answered.
+    #[must_use]
+    pub fn freshness(&self) -> Option<Freshness> {
+        self.pool.load().freshness
+    }
+
     /// Lets attempts through every breaker of the upstream and of its endpoints again; says how many did not
     /// let them through before.
     pub fn reset_breakers(&self) -> usize {

@@ -137,7 +137,10 @@ impl Gateway {
     pub(crate) fn admin_stream(&self, token: &str, method: &str, target: &str, body: &str) -> Client {
         let token = format!("Bearer {token}");
         let kind = if body.starts_with('{') { "application/json" } else { "application/yaml" };
-        let headers = [("Authorization", token.as_str()), ("Host", "localhost"), ("Content-Type", kind)];
+        let mut headers = vec![("Authorization", token.as_str()), ("Host", "localhost")];
+        if !body.is_empty() {
+            headers.push(("Content-Type", kind));
+        }
         let mut client = Client::connect(self.admin);
         client.send(request(method, target, &headers, body));
         client

@@ -107,11 +107,13 @@ fn bounds(limits: &schema::ListenerLimits) -> ListenerLimits {
 /// What only a restart can change.
 pub(super) fn boot(document: &Document) -> Boot {
     let admin = document.admin.as_ref().and_then(|admin| admin.address.as_ref());
+    let socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
     let metrics = document.metrics.as_ref().and_then(|metrics| metrics.address.as_ref());
     let consul = document.discovery.as_ref().and_then(|discovery| discovery.consul.as_ref());
     Boot {
         admin: AdminDoor {
             address: admin.map_or(ADMIN_DEFAULT, |address| address.value),
+            socket: socket.map(|path| PathBuf::from(path.value.as_path())),
             tokens: admin_tokens::read(document),
         },
         metrics: metrics.map_or(METRICS_DEFAULT, |address| address.value),
