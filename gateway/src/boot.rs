@@ -223,7 +223,7 @@ fn assemble(
         jwks,
         reveal: options.reveal,
     });
-    let reloader = Arc::new(Reloader::new(
+    let reloader = Reloader::new(
         options.config,
         options.env,
         options.catalog,
@@ -231,8 +231,8 @@ fn assemble(
         listeners.clone(),
         follow.clone(),
         metrics,
-        told.events.clone(),
-    ));
+    );
+    let reloader = Arc::new(reloader.telling(told.events.clone()));
     let conf = server_conf(options.threads);
     let service = ListenerService::new(Arc::new(http(&gateway, options.threads)), listeners.clone());
     Ok(Parts {

@@ -1,7 +1,7 @@
 //! `GET /certificates`: what the listeners show to clients, and until when it holds.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub(super) async fn list(
 }
 
 /// `None` for what no parser understands; the listener would not have taken it.
-fn show(listener: &Arc<str>, file: &PathBuf, der: &[u8]) -> Option<CertificateShown> {
+fn show(listener: &Arc<str>, file: &Path, der: &[u8]) -> Option<CertificateShown> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
     let (start, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());

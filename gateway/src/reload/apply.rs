@@ -102,9 +102,15 @@ impl Reloader {
         listeners: ListenerSet,
         follow: Arc<Follow>,
         metrics: Arc<Metrics>,
-        events: Arc<Events>,
     ) -> Self {
+        let events = Arc::default();
         Self { root, env, catalog, live, listeners, follow, metrics, events, last: Mutex::default() }
+    }
+
+    /// Tells these what comes of every reload.
+    #[must_use]
+    pub fn telling(self, events: Arc<Events>) -> Self {
+        Self { events, ..self }
     }
 
     /// The main file.

@@ -16,6 +16,7 @@ mod limits;
 mod operators;
 mod plugins;
 mod reload;
+mod remote;
 mod resilience;
 mod retries;
 mod routing;
