@@ -26,7 +26,7 @@ use portcullis_core::snapshot::{AccessLog as AccessLogSettings, Boot, Carried};
 use portcullis_discovery::Source;
 use portcullis_discovery::consul::ConsulSource;
 use portcullis_plugin_sdk::Catalog;
-use portcullis_schema::{FileSource, Style};
+use portcullis_schema::{FileSource, Overlay, Style};
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -39,7 +39,10 @@ use crate::live::Live;
 use crate::operator::Operator;
 use crate::proxy::{Gateway, Proxy, Reveal};
 use crate::readiness::Readiness;
-use crate::reload::{Candidate, Disk, Refusal, Reloader, candidate, listener_specs};
+use crate::reload::{
+    self, Candidate, Disk, Recorded, Recorder, Refusal, Reloader, candidate, listener_specs,
+};
+use crate::revisions::{Revisions, Store, StoreError};
 use crate::state_dir::{AdminToken, StateDir, StateDirError};
 use crate::store::jwks;
 use crate::telemetry::access_log::{AccessLog, Destination, SampledLog};
@@ -104,6 +107,9 @@ pub enum BootError {
     /// A token of the admin API cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// The overlay in it cannot be used.
+    #[error(transparent)]
+    Overlay(#[from] StoreError),
     /// One of the two service doors cannot be opened.
     #[error(
         "`{key}` cannot listen on {address}: {source}; stop what listens there, or set `{key}: {{ address: … }}`"
@@ -156,15 +162,27 @@ pub fn run(options: Options) -> Result<(), BootError> {
     // The first to install a provider wins; libraries that try later are refused, as they should be.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let seed = LimitSeed([entropy::number(), entropy::number()]);
-    let candidate =
-        candidate(&options.config, &Disk, &options.env, &options.catalog, &Carried::nothing(seed))
-            .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
-    warn(&candidate);
     let state = StateDir::open(options.state_dir.as_deref(), &options.env)?;
+    let store = Arc::new(Store::open(state.path())?);
+    let overlay = store.current()?;
+    let recorder = Recorder::over(&Disk);
+    let (env, catalog) = (&options.env, &options.catalog);
+    let carried = Carried::nothing(seed);
+    let candidate = candidate(&options.config, &recorder, overlay.as_ref(), env, catalog, &carried)
+        .map_err(|refusal| BootError::Config(Box::new(refusal)))?;
+    warn(&candidate);
     let token = state.admin_token()?;
-    let parts = assemble(options, candidate, &state, &token)?;
+    let origin = Origin { files: recorder.finish(), overlay, store };
+    let parts = assemble(options, candidate, origin, &state, &token)?;
     announce(&parts, &state, &token);
     serve(parts)
+}
+
+/// What the first configuration was made of.
+struct Origin {
+    files: Recorded,
+    overlay: Option<Overlay>,
+    store: Arc<Store>,
 }
 
 /// Everything that is built before anything runs.
@@ -188,6 +206,7 @@ struct Parts {
 fn assemble(
     options: Options,
     candidate: Candidate,
+    origin: Origin,
     state: &StateDir,
     token: &AdminToken,
 ) -> Result<Parts, BootError> {
@@ -223,16 +242,18 @@ fn assemble(
         jwks,
         reveal: options.reveal,
     });
-    let reloader = Reloader::new(
-        options.config,
-        options.env,
-        options.catalog,
+    let parts = reload::Parts {
+        root: options.config,
+        env: options.env,
+        catalog: options.catalog,
         live,
-        listeners.clone(),
-        follow.clone(),
+        listeners: listeners.clone(),
+        follow: follow.clone(),
         metrics,
-    );
-    let reloader = Arc::new(reloader.telling(told.events.clone()));
+        store: origin.store,
+        events: told.events.clone(),
+    };
+    let reloader = Arc::new(Reloader::new(parts, origin.files, origin.overlay));
     let conf = server_conf(options.threads);
     let service = ListenerService::new(Arc::new(http(&gateway, options.threads)), listeners.clone());
     Ok(Parts {
@@ -339,6 +360,7 @@ fn serve(parts: Parts) -> Result<(), BootError> {
     let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, told, .. } =
         parts;
     let stopping = told.stopping.clone();
+    let revisions = Arc::new(Revisions::new(reloader.clone(), gateway.metrics.clone()));
     let operator = Arc::new(Operator {
         live: gateway.live.clone(),
         reloader: reloader.clone(),
@@ -355,9 +377,11 @@ fn serve(parts: Parts) -> Result<(), BootError> {
         stopping: stopping.clone(),
         tokens: parts.tokens,
         started: crate::clock::now(),
+        revisions: revisions.clone(),
     });
+    control.spawn(revisions.clone().watch());
     control.spawn(housekeeping::run(gateway.live.clone()));
-    told.start(&control, gateway.live.clone());
+    told.start(&control, gateway.live.clone(), &revisions);
     let socket = parts.doors.serve(&control, operator);
     follow.reconcile();
     let silent = control.block_on(follow.first_answers(FIRST_ANSWERS_WAIT));
@@ -400,8 +424,9 @@ fn system(what: &'static str, reason: &dyn std::error::Error) -> BootError {
 pub fn check(
     config: &Path,
     files: &(dyn FileSource + Sync),
+    overlay: Option<&Overlay>,
     env: &BTreeMap<String, String>,
     catalog: &Catalog,
 ) -> Result<Candidate, Refusal> {
-    candidate(config, files, env, catalog, &Carried::nothing(LimitSeed([0; 2])))
+    candidate(config, files, overlay, env, catalog, &Carried::nothing(LimitSeed([0; 2])))
 }

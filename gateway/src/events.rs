@@ -12,9 +12,12 @@ use portcullis_core::breaker::{Breaker, Transitions};
 use portcullis_core::upstream::EndpointState;
 use portcullis_discovery_model::{EndpointSet, Freshness};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::clock;
 use crate::live::Live;
+use crate::revisions::Notice;
 use crate::ring::Ring;
 
 /// Events that are kept.
@@ -126,6 +129,29 @@ impl Events {
         loop {
             tick.tick().await;
             known = self.tell_breakers(&live.load_full(), &known);
+        }
+    }
+
+    /// Tells what becomes of changes on trial, for as long as the process lives.
+    pub(crate) async fn hear(self: Arc<Self>, mut notices: Receiver<Notice>) {
+        loop {
+            match notices.recv().await {
+                // What is put into use is told by whoever put it there.
+                Ok(Notice::Applied { .. }) => {}
+                Ok(Notice::OnTrial { revision }) => {
+                    self.tell(Kind::ConfigPending, json!({ "revision": revision }));
+                }
+                Ok(Notice::Confirmed { revision }) => {
+                    self.tell(Kind::ConfigConfirmed, json!({ "revision": revision }));
+                }
+                Ok(Notice::Reverted { revision, why }) => {
+                    let detail =
+                        json!({ "revision": revision, "why": why.code(), "detail": why.to_string() });
+                    self.tell(Kind::ConfigReverted, detail);
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
         }
     }
 

@@ -12,6 +12,7 @@ pub mod upstream;
 
 pub mod follow;
 pub mod reload;
+pub mod revisions;
 pub mod state_dir;
 pub mod store;
 

@@ -23,6 +23,7 @@ use crate::listener::ListenerSet;
 use crate::live::Live;
 use crate::readiness::Readiness;
 use crate::reload::Reloader;
+use crate::revisions::Revisions;
 use crate::stopping::Stopping;
 use crate::telemetry::log_level::LogLevel;
 use crate::telemetry::metrics::Metrics;
@@ -61,6 +62,8 @@ pub struct Operator {
     pub tokens: Arc<Tokens>,
     /// When the process began to serve.
     pub started: Moment,
+    /// Changes the configuration.
+    pub revisions: Arc<Revisions>,
 }
 
 /// One line of `/readyz?verbose`.

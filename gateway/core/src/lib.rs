@@ -13,6 +13,8 @@ pub mod outcome;
 pub mod router;
 pub mod snapshot;
 
+pub mod confirm;
+
 pub mod auth;
 pub mod chain;
 pub mod limit;

@@ -112,6 +112,9 @@ codes! {
     BadVersion "E0207" "a version of the language that is not known",
         "The first key of the main file says which language it is written in.",
         "version: 1";
+    FilesOnly "E0208" "a setting that only the files can change",
+        "The overlay, which the admin API writes, cannot change what is read once at start, nor which files there are.",
+        "";
     WrongType "E0301" "the wrong kind of value",
         "A list, a map, text, a number or a boolean was expected, and something else was found.",
         "";

@@ -13,14 +13,18 @@ mod expand;
 mod include;
 mod json_schema;
 mod load;
+mod locate;
 mod markdown;
 mod merge;
+pub mod merge_patch;
 mod outline;
+mod overlay;
 mod render;
 mod source;
 mod span;
 mod suggest;
 mod value;
+mod written;
 mod yaml;
 
 mod document;
@@ -42,11 +46,13 @@ pub use discovery::{Consistency, Consul, ConsulTls, Discovery};
 pub use document::{Document, VERSION};
 pub use json_schema::json_schema;
 pub use listeners::{Alpn, Certificate, Listener, ListenerLimits, Network, Tls, TlsVersion};
-pub use load::{FILE_BYTES_MAX, FILES_MAX, Loaded, load};
+pub use load::{FILE_BYTES_MAX, FILES_MAX, Loaded, load, load_with};
+pub use locate::{Located, locate};
 pub use markdown::markdown;
 pub use merge::{Merge, Setting};
-pub use operation::{Admin, AdminRole, AdminToken, Metrics};
-pub use outline::{Outline, View, Written, masked_files, outline};
+pub use operation::{Admin, AdminRole, AdminToken, Metrics, Writes};
+pub use outline::{MASK, Outline, View, Written, masked_files, outline};
+pub use overlay::{FILES_ONLY, Overlay, OverlayText, Unreadable, parse_value};
 pub use policies::{
     ApiKey, Backoff, Budget, CircuitBreaker, Fallback, FallbackOn, HeaderEdits, Jwt, JwtAlgorithm, LimitBy,
     OnFault, PluginUse, PolicyKeys, RateLimit, Retry, RetryError, Timeout, WINDOW_MAX,
@@ -62,3 +68,5 @@ pub use value::{
     ByteSize, FilePath, HeaderName, HostPattern, JwksSource, Method, Name, QueryName, Rate, Raw, Secret,
     SecretSource, ServiceRef, Share, Target, Url, parse_duration,
 };
+pub use written::{WrittenDocument, load_written, mask, unmask};
+pub use yaml::to_yaml;

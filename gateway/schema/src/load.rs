@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Sink};
 use crate::document::{Document, VERSION};
 use crate::expand::{Expanded, Expander, expand};
 use crate::include::{self, BadPattern};
+use crate::overlay::{self, Overlay};
 use crate::source::FileSource;
 use crate::span::{At, FileId, Sources, Span};
 use crate::yaml::{self, Key, Kind, Node};
@@ -59,6 +60,32 @@ impl Loaded {
 /// `root` is the main file as the user named it; `source` reads files; `env` is the environment. Never fails:
 /// what is wrong is in [`Loaded::diagnostics`], all of it at once.
 pub fn load(root: &Path, source: &dyn FileSource, env: &BTreeMap<String, String>) -> Loaded {
+    load_with(root, source, env, None)
+}
+
+/// Loads a configuration and lays over it what the admin API changed.
+///
+/// The overlay is one more file: findings point into it, and its values keep their places.
+pub fn load_with(
+    root: &Path,
+    source: &dyn FileSource,
+    env: &BTreeMap<String, String>,
+    overlay: Option<&Overlay>,
+) -> Loaded {
+    load_tree(root, source, env, overlay, &mut |_| {}).0
+}
+
+/// Is shown the entries of a tree.
+type Shown<'a> = dyn FnMut(&[(Key, Node)]) + 'a;
+
+/// The same, with the tree. `files` is shown the entries of the files before the overlay is laid over them.
+pub(crate) fn load_tree(
+    root: &Path,
+    source: &dyn FileSource,
+    env: &BTreeMap<String, String>,
+    overlay: Option<&Overlay>,
+    files: &mut Shown<'_>,
+) -> (Loaded, Node) {
     let directory = root.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut sink = Sink::default();
     let mut loading = Loading {
@@ -75,6 +102,10 @@ pub fn load(root: &Path, source: &dyn FileSource, env: &BTreeMap<String, String>
         expanded: Expanded::default(),
     };
     loading.file(root.to_path_buf(), None);
+    files(&loading.entries);
+    if let Some(overlay) = overlay.filter(|_| loading.complete) {
+        loading.lay_over(overlay);
+    }
     let Loading { mut sources, entries, at, complete, expanded, .. } = loading;
     let node = Node { at, named: Span { end: at.start, ..at }, kind: Kind::Map(entries) };
     // Without any text there is nothing to decode, and "needs the key `version`" would only distract.
@@ -89,7 +120,7 @@ pub fn load(root: &Path, source: &dyn FileSource, env: &BTreeMap<String, String>
     }
     let mut diagnostics = sink.into_sorted();
     expanded.hide(&mut diagnostics);
-    Loaded { document: document.unwrap_or_default(), sources, diagnostics, complete, expanded }
+    (Loaded { document: document.unwrap_or_default(), sources, diagnostics, complete, expanded }, node)
 }
 
 struct Loading<'a> {
@@ -243,6 +274,35 @@ impl Loading<'_> {
         names.push(path.display().to_string());
         let message = format!("files include each other: {}", names.join(" → "));
         self.refuse(Code::IncludeCycle, message, asked_by, "back to the start");
+    }
+
+    /// Lays what the admin API changed over what the files say.
+    fn lay_over(&mut self, overlay: &Overlay) {
+        if self.writes_are_off() {
+            return overlay::not_applied(overlay, &mut self.sources, self.sink);
+        }
+        let Some(mut patch) = overlay::patch(overlay, &mut self.sources, self.sink) else {
+            self.complete = false;
+            return;
+        };
+        for (_, node) in &mut patch {
+            let (env, sources) = (self.env, &self.sources);
+            expand(node, &mut Expander { env, sources, sink: self.sink, expanded: &mut self.expanded });
+        }
+        overlay::lay_over(&mut self.entries, patch, self.sink);
+    }
+
+    /// Whether the files say `admin.writes: off`; the overlay cannot.
+    fn writes_are_off(&self) -> bool {
+        let under = |entries: &'_ [(Key, Node)], wanted: &str| {
+            entries.iter().find(|(key, _)| key.text == wanted).map(|(_, node)| node.clone())
+        };
+        let admin = under(&self.entries, "admin");
+        let writes = match admin.map(|node| node.kind) {
+            Some(Kind::Map(entries)) => under(&entries, "writes"),
+            Some(Kind::Scalar(_) | Kind::List(_)) | None => None,
+        };
+        writes.as_ref().and_then(Node::scalar).is_some_and(|scalar| scalar.text == "off")
     }
 
     /// Puts one top-level entry of a file beside those of the others.

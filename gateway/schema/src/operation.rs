@@ -6,6 +6,16 @@ use crate::decode::keys;
 use crate::span::{At, Map};
 use crate::value::{FilePath, Name, SecretSource};
 
+/// Where changes through the admin API go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writes {
+    /// Into an overlay in the state directory, laid over the files.
+    #[default]
+    Overlay,
+    /// Nowhere: they are refused, and the files are all there is.
+    Off,
+}
+
 keys! {
     /// The admin API. Its token is generated at first start; there is no default one.
     pub struct Admin is "admin" {
@@ -15,9 +25,11 @@ keys! {
         key socket: Option<At<FilePath>>,
         /// Tokens beside the generated one, by name, each with a role.
         key tokens: Map<Name, AdminToken>,
+        /// Where changes through the API go: `overlay` (default) keeps them in a file of their own in the state
+        /// directory, `off` refuses them.
+        key writes: Option<At<Writes>>,
     }
     later {
-        "writes": "changing the configuration through the API comes later",
         "tls": "TLS for the admin API comes later; keep it on loopback",
         "dashboard": "the dashboard comes later",
     }

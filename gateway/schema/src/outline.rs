@@ -16,7 +16,7 @@ use crate::span::{At, Entry, Map, SourceFile, Sources, Span};
 use crate::value::{Raw, SecretSource};
 
 /// What stands in place of a secret.
-const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// Words in a header's or a plugin setting's name that make its value a secret.
 const SECRET_WORDS: [&str; 9] =
@@ -35,17 +35,17 @@ pub struct Written {
 
 /// Every value of `part`, in the order of the language.
 pub fn outline(part: &impl Outline, sources: &Sources) -> Vec<Written> {
-    let mut view =
-        View { sources, key: String::new(), at: Span::default(), is_secret: false, written: Vec::new() };
-    part.outline(&mut view);
-    view.written
+    View::over(part, sources).written
+}
+
+/// The places of every value of `part` that an outline masks.
+pub(crate) fn secrets(part: &impl Outline, sources: &Sources) -> Vec<Span> {
+    View::over(part, sources).secrets
 }
 
 /// The files of a load in the order they were read, every value that an outline masks masked in them too.
 pub fn masked_files(loaded: &Loaded) -> Vec<SourceFile> {
-    let written = outline(&loaded.document, &loaded.sources);
-    let secrets: Vec<Span> = written.into_iter().filter(|one| one.value == MASK).map(|one| one.at).collect();
-    loaded.sources.masked(&secrets)
+    loaded.sources.masked(&secrets(&loaded.document, &loaded.sources))
 }
 
 /// Can be listed value by value. The rule for everything that has no keys of its own: one value.
@@ -72,14 +72,40 @@ pub struct View<'s> {
     /// A name on the way says that it is a secret.
     is_secret: bool,
     written: Vec<Written>,
+    /// Where something was masked.
+    secrets: Vec<Span>,
+}
+
+impl<'s> View<'s> {
+    fn over(part: &impl Outline, sources: &'s Sources) -> Self {
+        let mut view = Self {
+            sources,
+            key: String::new(),
+            at: Span::default(),
+            is_secret: false,
+            written: Vec::new(),
+            secrets: Vec::new(),
+        };
+        part.outline(&mut view);
+        view
+    }
 }
 
 impl View<'_> {
     /// Lists what stands here as one value.
     fn value(&mut self) {
         let text = one_line(self.sources.excerpt(self.at));
-        let is_shown = !self.is_secret || is_variable(&text) || is_switch(&text);
-        self.say(if is_shown { text } else { MASK.to_owned() });
+        if !self.is_secret || is_variable(&text) || is_switch(&text) {
+            self.say(text);
+        } else {
+            self.mask();
+        }
+    }
+
+    /// Lists what stands here without its value.
+    fn mask(&mut self) {
+        self.secrets.push(self.at);
+        self.say(MASK.to_owned());
     }
 
     fn say(&mut self, value: String) {
@@ -246,7 +272,7 @@ impl Outline for Raw {
 impl Outline for SecretSource {
     fn outline(&self, view: &mut View<'_>) {
         match self {
-            Self::Value(value) => view.at(value.at, |view| view.say(MASK.to_owned())),
+            Self::Value(value) => view.at(value.at, View::mask),
             Self::File(path) => view.at(path.at, View::value),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use portcullis_schema::MemorySource;
 use serde::Serialize;
@@ -13,12 +14,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::blocking;
+use super::changes::ask;
 use super::problem::{Problem, refused};
 use crate::operator::Operator;
 use crate::reload::{Candidate, Disk, Refusal, Report};
 
 /// The name a configuration that came in a request goes by in its findings.
-const REQUEST_BODY: &str = "request.yaml";
+pub(super) const REQUEST_BODY: &str = "request.yaml";
 
 /// A configuration that could be put into use.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,13 +44,27 @@ pub(super) struct Applied {
 }
 
 /// Says whether the configuration in the body could be put into use; changes nothing
+///
+/// Role: viewer.
 #[utoipa::path(
     post,
     path = "/api/v1/config/validate",
     request_body(content = String, content_type = "application/yaml"),
-    responses((status = 200, body = Valid), (status = 422, body = Problem))
+    responses(
+        (status = 200, body = Valid),
+        (status = 409, body = Problem),
+        (status = 413, body = Problem),
+        (status = 422, body = Problem)
+    )
 )]
-pub(super) async fn validate(State(operator): State<Arc<Operator>>, body: Bytes) -> Response {
+pub(super) async fn validate(
+    State(operator): State<Arc<Operator>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = match ask::bytes(body, ask::DOCUMENT_BYTES_MAX) {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
     let validated = blocking(move || {
         let files = MemorySource::new().with(REQUEST_BODY, body.to_vec());
         operator.reloader.validate(Path::new(REQUEST_BODY), &files)
@@ -70,6 +86,8 @@ fn valid(candidate: &Candidate) -> Valid {
 }
 
 /// Reads the configuration's files again and puts them into use, all or nothing
+///
+/// Role: operator.
 #[utoipa::path(
     post,
     path = "/api/v1/reload",

@@ -14,6 +14,8 @@ const BEARER: &str = "bearer";
 const PROBLEM: &str = "application/problem+json";
 /// The extension that carries an operation's role.
 const ROLE: &str = "x-required-role";
+/// How a description says it.
+const ROLE_SAID: &str = "Role: ";
 
 /// The description with what the door adds to every operation.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
@@ -42,8 +44,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 
 fn complete_operation(operation: &mut Operation, role: Role) {
     operation.extensions.get_or_insert_default().insert(ROLE.to_owned(), json!(role.as_str()));
-    let written = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
-    operation.description = Some(format!("{written}Role: {}.", role.as_str()));
+    let written = operation.description.take().unwrap_or_default();
+    operation.description = Some(match written.contains(ROLE_SAID) {
+        true => written,
+        false if written.is_empty() => format!("{ROLE_SAID}{}.", role.as_str()),
+        false => format!("{written}\n\n{ROLE_SAID}{}.", role.as_str()),
+    });
     let responses = &mut operation.responses.responses;
     for (status, what) in [
         ("401", "no right token"),
@@ -69,4 +75,20 @@ fn complete_operation(operation: &mut Operation, role: Role) {
 fn problem(what: &str) -> Response {
     let content = Content::new(Some(Ref::from_schema_name("Problem")));
     ResponseBuilder::new().description(what).content(PROBLEM, content).build()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_description_says_of_its_role_is_what_holds() {
+        let document = serde_json::to_value(super::super::openapi()).unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let role = operation[super::ROLE].as_str().unwrap();
+                let said = format!("{}{role}.", super::ROLE_SAID);
+                let description = operation["description"].as_str().unwrap();
+                assert!(description.contains(&said), "{method} {path}: {description}");
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use portcullis_core::limit::{Limit, LimitBy, LimitKey, LimitSeed, LimitSettings};
 
+use super::changes::ask::Author;
 use super::docs;
 use super::problem::Problem;
 use super::roles::{PREFIX, Role, required};
@@ -149,6 +150,7 @@ async fn let_in(door: &Door, request: Request) -> Result<(Request, Caller), Box<
         }
     }
     let mut request = whole(request).await?;
+    request.extensions_mut().insert(Author(caller.name.to_string()));
     request.extensions_mut().insert(caller.clone());
     Ok((request, caller))
 }

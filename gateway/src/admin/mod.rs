@@ -4,6 +4,7 @@
 //! a request, and nothing here takes a lock that a request takes.
 
 mod certificates;
+mod changes;
 mod config;
 mod described;
 mod docs;
@@ -76,7 +77,6 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(status::info))
         .routes(routes!(status::status))
         .routes(routes!(upstreams::list))
-        .routes(routes!(upstreams::one))
         .routes(routes!(config::validate))
         .routes(routes!(config::reload))
         .routes(routes!(token_list::list, token_list::make))
@@ -84,7 +84,6 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(endpoints::list))
         .routes(routes!(endpoints::patch))
         .routes(routes!(endpoints::reset))
-        .routes(routes!(routing::list))
         .routes(routes!(routing::explain))
         .routes(routes!(routing::matches))
         .routes(routes!(services::list))
@@ -95,6 +94,7 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(requests::stream))
         .routes(routes!(running::level, running::set_level))
         .routes(routes!(running::drain))
+        .merge(changes::described())
 }
 
 /// The description of the API.
@@ -109,4 +109,37 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         let detail = "it could not be handled; nothing was changed, see the log";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "UPDATE=1 rewrites the page, as for the golden tests")]
+    fn the_page_of_the_api_is_what_is_served() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let served = format!("{}\n", openapi().to_pretty_json().unwrap());
+        if std::env::var("UPDATE").is_ok() {
+            std::fs::write(&page, &served).unwrap();
+        }
+        let written = std::fs::read_to_string(&page).unwrap_or_default();
+        assert!(
+            written == served,
+            "docs/openapi.json is out of date; run: UPDATE=1 cargo test -p portcullis --lib page_of_the_api"
+        );
+    }
+
+    #[test]
+    fn every_change_says_which_role_it_takes() {
+        let served = serde_json::to_value(openapi()).unwrap();
+        for (path, operations) in served["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let description = operation["description"].as_str().unwrap_or_default();
+                assert!(method == "get" || description.contains("Role: "), "{method} {path}: {description}");
+            }
+        }
+    }
 }

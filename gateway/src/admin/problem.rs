@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use portcullis_schema::{Diagnostic, Sources};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::reload::Refusal;
@@ -38,6 +39,29 @@ impl Problem {
             errors: Vec::new(),
         }
     }
+
+    /// With one element for each finding.
+    pub(super) fn with_errors(mut self, errors: Vec<Value>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// About one part of the document, by its JSON pointer.
+    pub(super) fn at(self, pointer: &str) -> Self {
+        let error = json!({ "pointer": pointer, "code": self.code, "detail": self.detail });
+        self.with_errors(vec![error])
+    }
+
+    /// The findings, to say more about them.
+    pub(super) fn errors_mut(&mut self) -> &mut [Value] {
+        &mut self.errors
+    }
+
+    /// Its HTTP status.
+    #[cfg(test)]
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
 }
 
 impl IntoResponse for Problem {
@@ -47,17 +71,42 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A refused configuration: 422 if the text is to blame, 409 if the state of the gateway is.
-pub(super) fn refused(refusal: &Refusal) -> Response {
+/// A refused configuration: 422 if the text is to blame, 409 if the state of the gateway is, 500 if its disk is.
+pub(super) fn refusal(refusal: &Refusal) -> Problem {
     let status = match refusal {
         Refusal::Invalid { .. } | Refusal::TestsFailed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::NeedsRestart { .. } | Refusal::Listeners { .. } => StatusCode::CONFLICT,
+        Refusal::NeedsRestart { .. } | Refusal::Listeners { .. } | Refusal::OnTrial => StatusCode::CONFLICT,
+        Refusal::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let mut problem = refusal.to_problem();
-    if let Some(fields) = problem.as_object_mut() {
-        fields.insert("status".to_owned(), status.as_u16().into());
-    }
-    as_problem((status, Json(problem)).into_response())
+    let errors = match refusal {
+        Refusal::Invalid { diagnostics, sources } | Refusal::TestsFailed { diagnostics, sources } => {
+            findings(diagnostics, sources)
+        }
+        Refusal::NeedsRestart { .. }
+        | Refusal::Listeners { .. }
+        | Refusal::Store { .. }
+        | Refusal::OnTrial => Vec::new(),
+    };
+    let mut problem = Problem::new(status, refusal.code(), refusal.to_string()).with_errors(errors);
+    problem.title = "configuration refused".to_owned();
+    problem
+}
+
+/// The same, as it is answered.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    self::refusal(refusal).into_response()
+}
+
+/// Findings as elements of `errors`.
+pub(super) fn findings(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<Value> {
+    let show = |diagnostic: &Diagnostic| {
+        let mut shown = diagnostic.to_json(sources);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("detail".to_owned(), diagnostic.message.clone().into());
+        }
+        shown
+    };
+    diagnostics.iter().map(show).collect()
 }
 
 fn as_problem(mut response: Response) -> Response {

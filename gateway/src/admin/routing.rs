@@ -1,10 +1,11 @@
-//! `GET /routes`, `GET /routes/{name}/explain`, `POST /match`: what goes where, and why.
+//! `GET /routes/{name}/explain`, `POST /match`: what goes where, and why.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use portcullis_core::router::ListedRoute;
 use portcullis_core::snapshot::Route;
@@ -12,20 +13,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::blocking;
-use super::extract::{Body, Path, Query};
-use super::page::{Page, Paging};
+use super::extract::{Body, Path};
 use super::problem::{Problem, refused};
 use crate::asked::{Asked, losers};
+use crate::live::Live;
 use crate::operator::Operator;
-use crate::reload::Disk;
 
 /// Most routes that lost and are named.
 const LOSERS_MAX: usize = 1_000;
 
-/// A route.
+/// What a route in use answers for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RouteShown {
-    name: String,
     /// Hosts it answers for; empty means any.
     hosts: Vec<String>,
     /// The pattern of its paths.
@@ -78,26 +77,16 @@ pub(super) struct Loser {
     reason: String,
 }
 
-/// What goes where
-#[utoipa::path(
-    get,
-    path = "/api/v1/routes",
-    params(Paging),
-    responses((status = 200, body = Page<RouteShown>), (status = 400, body = Problem))
-)]
-pub(super) async fn list(
-    State(operator): State<Arc<Operator>>,
-    Query(paging): Query<Paging>,
-    uri: Uri,
-) -> Result<Response, Problem> {
-    let live = operator.live.load_full();
-    let wanted = live.snapshot.router.listed().filter(|route| {
-        let texts: Vec<String> =
-            route.hosts.iter().map(ToString::to_string).chain([route.path.to_string()]).collect();
-        let upstreams = route.value.target.all().map(|to| &*to.upstream.name);
-        paging.wants(texts.iter().map(String::as_str).chain([&**route.name]).chain(upstreams))
-    });
-    paging.page(&uri, wanted.map(|route| (route.name.to_string(), route)).collect(), |route| show(&route))
+/// What the routes in use answer for, by name.
+pub(super) fn shown(live: &Live) -> BTreeMap<String, RouteShown> {
+    live.snapshot.router.listed().map(|route| (route.name.to_string(), show(&route))).collect()
+}
+
+impl RouteShown {
+    /// The texts that a filter looks at.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().chain(&self.upstreams).chain([&self.path]).map(String::as_str)
+    }
 }
 
 fn show(route: &ListedRoute<'_, Arc<Route>>) -> RouteShown {
@@ -105,7 +94,6 @@ fn show(route: &ListedRoute<'_, Arc<Route>>) -> RouteShown {
     let methods = conditions.methods.iter().flat_map(|methods| methods.allowed());
     let listeners = conditions.listeners.iter().flat_map(|listeners| listeners.iter());
     RouteShown {
-        name: route.name.to_string(),
         hosts: route.hosts.iter().map(ToString::to_string).collect(),
         path: route.path.to_string(),
         methods: methods.map(ToString::to_string).collect(),
@@ -123,7 +111,7 @@ fn upstreams(route: &Route) -> Vec<String> {
 
 /// How a route comes by its settings: each with who set it and where, and its gates in their order
 ///
-/// The configuration is read again for this, so it is explained as its files are now.
+/// Files and overlay as they are in use.
 #[utoipa::path(
     get,
     path = "/api/v1/routes/{name}/explain",
@@ -143,7 +131,7 @@ pub(super) async fn explain(
     let _permit = operator.explaining.acquire().await;
     let (reloader, route) = (operator.reloader.clone(), name.clone());
     let carried = live.snapshot.carried().clone();
-    match blocking(move || reloader.explain(&route, &Disk, &carried)).await? {
+    match blocking(move || reloader.explain(&route, &carried)).await? {
         Ok(Some(explanation)) => Ok(Json(explanation).into_response()),
         Ok(None) => {
             let names = live.snapshot.router.iter().map(|(known, _)| &**known);

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::changes::answer::Configuration;
 use crate::clock;
 use crate::operator::Operator;
 
@@ -25,6 +26,8 @@ pub(super) struct Status {
     uptime_seconds: f64,
     /// Counts the configurations put into use since start.
     generation: u64,
+    /// The overlay's revision in use, and whether it is on trial.
+    configuration: Configuration,
     routes: usize,
     upstreams: usize,
     /// Open client connections.
@@ -95,6 +98,7 @@ pub(super) async fn status(State(operator): State<Arc<Operator>>) -> Json<Status
         phase: operator.readiness.phase().as_str(),
         uptime_seconds: clock::now().saturating_since(operator.started).as_secs_f64(),
         generation: live.snapshot.generation,
+        configuration: operator.reloader.standing().into(),
         routes: live.snapshot.router.iter().len(),
         upstreams: live.snapshot.upstreams.len(),
         connections: operator.listeners.in_flight().count(),

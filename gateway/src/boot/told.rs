@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::events::Events;
 use crate::live::Live;
+use crate::revisions::Revisions;
 use crate::stopping::Stopping;
 use crate::telemetry::log_level::LogLevel;
 use crate::telemetry::recent::{Collector, Recent};
@@ -27,8 +28,9 @@ impl Told {
     }
 
     /// Starts what looks and puts away, for as long as the runtime lives.
-    pub(super) fn start(self, runtime: &Runtime, live: Arc<ArcSwap<Live>>) {
+    pub(super) fn start(self, runtime: &Runtime, live: Arc<ArcSwap<Live>>, revisions: &Revisions) {
         runtime.spawn(self.collector.run(self.recent));
+        runtime.spawn(self.events.clone().hear(revisions.subscribe()));
         runtime.spawn(self.events.look(live));
         runtime.spawn(async move { self.log_level.run().await });
     }

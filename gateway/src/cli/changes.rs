@@ -18,10 +18,12 @@ use super::{ConfigFile, Output};
 const YAML: &str = "application/yaml";
 
 #[derive(Debug, Args)]
-#[command(after_help = "The file is compared as a whole; nothing is changed.
+#[command(
+    after_help = "The file is compared as a whole, and what differs is printed as a JSON merge patch; nothing is changed.
 
 Example:
-  portcullis diff -c gateway.yaml")]
+  portcullis diff -c gateway.yaml"
+)]
 pub(super) struct Diff {
     #[command(flatten)]
     config: ConfigFile,
@@ -121,7 +123,13 @@ impl Diff {
             self.remote.open()?.ask(Method::POST, ask).map(|answer| answer.value)
         });
         end(compared, self.output, |found| {
-            format!("{}{}\n", found["warnings"].as_str().unwrap_or_default(), text(&found["changes"]))
+            let (warnings, patch) = (found["warnings"].as_str().unwrap_or_default(), &found["patch"]);
+            let patch = if patch.as_object().is_some_and(|patch| !patch.is_empty()) {
+                format!("{patch:#}\n")
+            } else {
+                String::new()
+            };
+            format!("{warnings}{}\n{patch}", text(&found["changes"]))
         })
     }
 }

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portcullis_schema::{SourceFile, load, masked_files, render};
+use portcullis_schema::{SourceFile, load_with, masked_files, render};
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Output, complain, environment, print, refuse, style_of};
+use super::{ConfigFile, Output, Overlaid, complain, environment, print, refuse, style_of};
 use crate::boot;
 use crate::reload::Disk;
 
@@ -21,6 +21,8 @@ pub(super) struct Check {
     #[arg(long)]
     print: bool,
     #[command(flatten)]
+    overlaid: Overlaid,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -28,11 +30,16 @@ impl Check {
     pub(super) fn run(self) -> ExitCode {
         let path = self.file.unwrap_or(self.config.path);
         let catalog = super::catalog();
-        let candidate = match boot::check(&path, &Disk, &environment(), &catalog) {
+        let overlay = match self.overlaid.read() {
+            Ok(overlay) => overlay,
+            Err(code) => return code,
+        };
+        let candidate = match boot::check(&path, &Disk, overlay.as_ref(), &environment(), &catalog) {
             Ok(candidate) => candidate,
             Err(refusal) => return refuse(&refusal, self.output),
         };
-        let files = if self.print { masked_files(&load(&path, &Disk, &environment())) } else { Vec::new() };
+        let read = || load_with(&path, &Disk, &environment(), overlay.as_ref());
+        let files = if self.print { masked_files(&read()) } else { Vec::new() };
         if self.output.json {
             let warnings: Vec<_> =
                 candidate.warnings.iter().map(|warning| warning.to_json(&candidate.sources)).collect();
@@ -48,9 +55,11 @@ impl Check {
                 complain(&render(&candidate.warnings, &candidate.sources, style_of(&std::io::stderr())));
             }
             let snapshot = &candidate.snapshot;
+            let over = overlay.as_ref().map(|overlay| format!(" with {}", overlay.path.display()));
             let verdict = format!(
-                "{}: ok: {} routes, {} upstreams, {} listeners\n",
+                "{}{}: ok: {} routes, {} upstreams, {} listeners\n",
                 path.display(),
+                over.unwrap_or_default(),
                 snapshot.router.iter().len(),
                 snapshot.upstreams.len(),
                 snapshot.listeners.len()

@@ -6,7 +6,7 @@ use clap::Args;
 use portcullis_core::router::Verdict;
 use portcullis_core::snapshot::Snapshot;
 
-use super::{ConfigFile, EXIT_INVALID, Output, complain, environment, print, refuse};
+use super::{ConfigFile, EXIT_INVALID, Output, Overlaid, complain, environment, print, refuse};
 use crate::asked::{Asked, losers, matched_to_json};
 use crate::boot;
 use crate::reload::Disk;
@@ -30,6 +30,8 @@ pub(super) struct Match {
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
+    overlaid: Overlaid,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -43,7 +45,11 @@ impl Match {
             }
         };
         let catalog = super::catalog();
-        match boot::check(&self.config.path, &Disk, &environment(), &catalog) {
+        let overlay = match self.overlaid.read() {
+            Ok(overlay) => overlay,
+            Err(code) => return code,
+        };
+        match boot::check(&self.config.path, &Disk, overlay.as_ref(), &environment(), &catalog) {
             Ok(candidate) => self.answer(&candidate.snapshot, &asked),
             Err(refusal) => refuse(&refusal, self.output),
         }

@@ -29,9 +29,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portcullis_plugin_sdk::Catalog;
-use portcullis_schema::Style;
+use portcullis_schema::{Overlay, Style};
 
 use crate::reload::Refusal;
+use crate::revisions::Store;
 
 /// Wrong usage, or a configuration with errors.
 pub(crate) const EXIT_INVALID: u8 = 2;
@@ -131,6 +132,25 @@ pub(crate) struct ConfigFile {
     pub(crate) path: PathBuf,
 }
 
+/// What the admin API changed, laid over the files.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Overlaid {
+    /// Lay what the admin API changed over the files, as `run` does with this state directory (default: files alone)
+    #[arg(long = "state-dir", value_name = "DIR", env = "PORTCULLIS_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl Overlaid {
+    /// The overlay, if a state directory was named and holds one; else says why and gives the exit code.
+    pub(crate) fn read(&self) -> Result<Option<Overlay>, ExitCode> {
+        let Some(folder) = &self.state_dir else { return Ok(None) };
+        Store::look(folder).map_err(|error| {
+            complain(&format!("portcullis: {error}\n"));
+            ExitCode::FAILURE
+        })
+    }
+}
+
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Output {
@@ -228,6 +248,6 @@ pub(crate) fn refuse(refusal: &Refusal, output: Output) -> ExitCode {
     ExitCode::from(match refusal {
         Refusal::TestsFailed { .. } => EXIT_TESTS,
         Refusal::Invalid { .. } | Refusal::NeedsRestart { .. } => EXIT_INVALID,
-        Refusal::Listeners { .. } => 1,
+        Refusal::Listeners { .. } | Refusal::Store { .. } | Refusal::OnTrial => 1,
     })
 }

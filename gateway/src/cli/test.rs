@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use portcullis_core::limit::LimitSeed;
 use portcullis_core::snapshot::{Carried, RouteTestResult, compile, run_route_tests};
-use portcullis_schema::{Diagnostic, load, render};
+use portcullis_schema::{Diagnostic, load_with, render};
 use serde_json::json;
 
-use super::{ConfigFile, EXIT_TESTS, Output, complain, environment, print, refuse, style_of};
+use super::{ConfigFile, EXIT_TESTS, Output, Overlaid, complain, environment, print, refuse, style_of};
 use crate::reload::{Disk, Refusal};
 
 #[derive(Debug, Args)]
@@ -22,13 +22,19 @@ pub(super) struct Test {
     #[arg(short = 'f', long, value_name = "NAME")]
     filter: Option<String>,
     #[command(flatten)]
+    overlaid: Overlaid,
+    #[command(flatten)]
     output: Output,
 }
 
 impl Test {
     pub(super) fn run(self) -> ExitCode {
         let path = self.file.as_ref().unwrap_or(&self.config.path);
-        let loaded = load(path, &Disk, &environment());
+        let overlay = match self.overlaid.read() {
+            Ok(overlay) => overlay,
+            Err(code) => return code,
+        };
+        let loaded = load_with(path, &Disk, &environment(), overlay.as_ref());
         let catalog = super::catalog();
         let compiled = compile(&loaded, &catalog, &Carried::nothing(LimitSeed([0; 2])));
         let Some(snapshot) = compiled.snapshot else {

@@ -6,17 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use portcullis_core::framing;
-use portcullis_core::snapshot::{Carried, Difference, Listener, Snapshot, compile, run_route_tests};
+use portcullis_core::snapshot::{
+    Carried, Listener, RouteTestResult, Snapshot, Writes, compile, run_route_tests,
+};
 use portcullis_plugin_sdk::Catalog;
-use portcullis_schema::{Alpn, Diagnostic, FileSource, Loaded, Sources, Style, TlsVersion, load, render};
+use portcullis_schema::{
+    Alpn, Diagnostic, FileSource, Loaded, Overlay, Sources, Style, TlsVersion, load, load_with,
+};
 use serde_json::json;
+use tokio::sync::watch;
 
+use super::record::{Recorded, Recorder};
 use super::report::{Outcome, Refusal, Report};
+use super::session::{InUse, Session};
 use crate::clock;
 use crate::events::{Events, Kind};
 use crate::follow::Follow;
 use crate::listener::{self, ListenerSet, ListenerSpec};
 use crate::live::Live;
+use crate::revisions::{Pending, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// A configuration that could be put into use.
@@ -41,12 +49,13 @@ pub struct Candidate {
 pub fn candidate(
     root: &Path,
     files: &(dyn FileSource + Sync),
+    overlay: Option<&Overlay>,
     env: &BTreeMap<String, String>,
     catalog: &Catalog,
     carried: &Carried,
 ) -> Result<Candidate, Refusal> {
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| read(root, files, env, catalog, carried));
+        let reader = scope.spawn(|| read(root, files, overlay, env, catalog, carried));
         // A panic in there is a bug of ours; it goes on as the caller's.
         reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -55,11 +64,12 @@ pub fn candidate(
 fn read(
     root: &Path,
     files: &dyn FileSource,
+    overlay: Option<&Overlay>,
     env: &BTreeMap<String, String>,
     catalog: &Catalog,
     carried: &Carried,
 ) -> Result<Candidate, Refusal> {
-    let loaded = load(root, files, env);
+    let loaded = load_with(root, files, env, overlay);
     let compiled = compile(&loaded, catalog, carried);
     let Loaded { document, sources, .. } = loaded;
     let sources = Arc::new(sources);
@@ -79,105 +89,195 @@ fn read(
 /// Puts configurations into use, one at a time.
 #[derive(Debug)]
 pub struct Reloader {
-    root: PathBuf,
-    env: BTreeMap<String, String>,
-    catalog: Catalog,
-    live: Arc<ArcSwap<Live>>,
-    listeners: ListenerSet,
-    follow: Arc<Follow>,
-    metrics: Arc<Metrics>,
-    events: Arc<Events>,
-    /// Held through a reload: two never mix. The data path never takes it.
+    pub(super) parts: Parts,
+    /// Held through a reload or a change: two never mix. The data path never takes it.
+    in_use: Mutex<InUse>,
     last: Mutex<Option<Outcome>>,
+    /// What is told of what is in use, so that nobody has to wait for the lock to read it.
+    standing: watch::Sender<Standing>,
+}
+
+/// Which revision of the overlay is in use, and whether it is on trial.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The revision; 0 for the files alone.
+    pub revision: u64,
+    /// It is in use on trial.
+    pub pending: Option<Pending>,
+}
+
+/// What a configuration is made with and put into.
+#[derive(Debug)]
+pub struct Parts {
+    /// The main file.
+    pub root: PathBuf,
+    /// The environment as it was at start.
+    pub env: BTreeMap<String, String>,
+    /// The plugins of this binary.
+    pub catalog: Catalog,
+    /// The snapshot in use.
+    pub live: Arc<ArcSwap<Live>>,
+    /// Where clients connect.
+    pub listeners: ListenerSet,
+    /// Keeps endpoints up to date.
+    pub follow: Arc<Follow>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Where the overlay is kept.
+    pub store: Arc<Store>,
+    /// Told what comes of every reload and change.
+    pub events: Arc<Events>,
 }
 
 impl Reloader {
-    /// A reloader of the configuration at `root`.
+    /// A reloader that takes over what is in use: these files, and this overlay over them.
     #[must_use]
-    pub fn new(
-        root: PathBuf,
-        env: BTreeMap<String, String>,
-        catalog: Catalog,
-        live: Arc<ArcSwap<Live>>,
-        listeners: ListenerSet,
-        follow: Arc<Follow>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let events = Arc::default();
-        Self { root, env, catalog, live, listeners, follow, metrics, events, last: Mutex::default() }
-    }
-
-    /// Tells these what comes of every reload.
-    #[must_use]
-    pub fn telling(self, events: Arc<Events>) -> Self {
-        Self { events, ..self }
+    pub fn new(parts: Parts, files: Recorded, overlay: Option<Overlay>) -> Self {
+        let in_use = InUse::new(files, overlay);
+        let standing = watch::Sender::new(in_use.standing());
+        Self { parts, in_use: Mutex::new(in_use), last: Mutex::default(), standing }
     }
 
     /// The main file.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.parts.root
     }
 
     /// The plugins of this binary.
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        &self.parts.catalog
     }
 
     /// The environment as it was at start.
-    pub(super) fn env(&self) -> &BTreeMap<String, String> {
-        &self.env
+    pub(crate) fn env(&self) -> &BTreeMap<String, String> {
+        &self.parts.env
     }
 
-    /// The last reload, if there was one.
+    /// Where the overlay is kept.
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    /// The last reload or change, if there was one.
     #[must_use]
     pub fn last(&self) -> Option<Outcome> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files again and puts what they say into use. Blocks for file reads and binds.
+    /// Waits until no configuration is in use on trial.
+    pub async fn settled(&self) {
+        // The sender lives as long as the reloader, so the wait cannot fail.
+        let _ = self.standing.subscribe().wait_for(|standing| standing.pending.is_none()).await;
+    }
+
+    /// Which revision is in use, and whether it is on trial.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// The snapshot in use.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.parts.live.load_full()
+    }
+
+    /// Where changes through the API go.
+    pub(crate) fn writes(&self) -> Writes {
+        self.parts.live.load().snapshot.boot.writes
+    }
+
+    pub(super) fn show(&self, standing: Standing) {
+        self.standing.send_if_modified(|shown| {
+            let is_modified = *shown != standing;
+            *shown = standing;
+            is_modified
+        });
+    }
+
+    /// Takes the lock under which what is in use is changed. Blocks while another holds it.
+    pub(crate) fn session(&self) -> Session<'_> {
+        Session::new(self, self.in_use.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the files and the overlay again and puts what they say into use. Blocks for file reads and binds.
     ///
     /// # Errors
     /// Why nothing was changed.
     pub fn reload(&self, files: &(dyn FileSource + Sync)) -> Result<Report, Refusal> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = self.apply(files);
-        self.count(&result);
-        *last = Some(Outcome { at: clock::since_epoch(), result: result.clone() });
+        let mut session = self.session();
+        let result = self.apply(&mut session, files);
+        self.tell(result.clone());
         result
     }
 
-    /// What a reload with these files would do; changes nothing.
+    /// What a configuration would do; changes nothing.
     ///
     /// # Errors
     /// Why it would be refused.
     pub fn validate(&self, root: &Path, files: &(dyn FileSource + Sync)) -> Result<Candidate, Refusal> {
-        let live = self.live.load_full();
-        let candidate = candidate(root, files, &self.env, &self.catalog, live.snapshot.carried())?;
-        refuse_boot_changes(&live.snapshot, &candidate.snapshot)?;
+        self.candidate(root, files, None, self.parts.live.load().snapshot.carried())
+    }
+
+    /// Runs the route tests of a configuration; changes nothing.
+    ///
+    /// # Errors
+    /// Why it has no meaning that could be tested.
+    pub fn test(
+        &self,
+        root: &Path,
+        files: &dyn FileSource,
+    ) -> Result<(Vec<RouteTestResult>, Arc<Sources>), Refusal> {
+        let loaded = load(root, files, &self.parts.env);
+        let live = self.parts.live.load();
+        let compiled = compile(&loaded, &self.parts.catalog, live.snapshot.carried());
+        let Loaded { document, sources, .. } = loaded;
+        let sources = Arc::new(sources);
+        match compiled.snapshot {
+            Some(snapshot) => Ok((run_route_tests(&document, &snapshot), sources)),
+            None => Err(Refusal::Invalid { diagnostics: compiled.diagnostics, sources }),
+        }
+    }
+
+    /// A configuration that may follow the one in use.
+    pub(super) fn candidate(
+        &self,
+        root: &Path,
+        files: &(dyn FileSource + Sync),
+        overlay: Option<&Overlay>,
+        carried: &Carried,
+    ) -> Result<Candidate, Refusal> {
+        let candidate = candidate(root, files, overlay, &self.parts.env, &self.parts.catalog, carried)?;
+        refuse_boot_changes(&self.parts.live.load().snapshot, &candidate.snapshot)?;
         Ok(candidate)
     }
 
-    fn apply(&self, files: &(dyn FileSource + Sync)) -> Result<Report, Refusal> {
+    fn apply(&self, session: &mut Session<'_>, files: &(dyn FileSource + Sync)) -> Result<Report, Refusal> {
+        if session.in_use().trial.is_some() {
+            return Err(Refusal::OnTrial);
+        }
         let began = clock::now();
-        let candidate = self.validate(&self.root, files)?;
-        let old = self.live.load_full();
-        let specs = listener_specs(candidate.snapshot.listeners.values(), &self.root);
-        let difference = Difference::between(&old.snapshot, &candidate.snapshot);
-        self.listeners.apply(specs).map_err(|error| Refusal::Listeners { reason: error.to_string() })?;
-        let generation = candidate.snapshot.generation;
-        self.live.store(Arc::new(Live::new(candidate.snapshot, self.metrics.clone())));
-        self.follow.reconcile();
-        let warnings = render(&candidate.warnings, &candidate.sources, Style::Plain);
-        let took = clock::now().saturating_since(began);
-        Ok(Report { generation, difference, warnings, took })
+        let overlay =
+            self.parts.store.current().map_err(|error| Refusal::Store { reason: error.to_string() })?;
+        let recorder = Recorder::over(files);
+        let live = self.parts.live.load_full();
+        let candidate = self.candidate(self.root(), &recorder, overlay.as_ref(), live.snapshot.carried())?;
+        let next = InUse::new(recorder.finish(), overlay);
+        session.swap(candidate, next, began).map(|(report, _)| report)
+    }
+
+    /// Remembers and counts how a reload or a change went.
+    pub(crate) fn tell(&self, result: Result<Report, Refusal>) {
+        self.count(&result);
+        let outcome = Outcome { at: clock::since_epoch(), result };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
     fn count(&self, result: &Result<Report, Refusal>) {
         let (label, ok) = match result {
             Ok(report) => {
-                self.metrics.show_generation(report.generation);
+                self.parts.metrics.show_generation(report.generation);
                 tracing::info!(
                     generation = report.generation,
                     took_ms = report.took.as_secs_f64() * 1000.0,
@@ -186,7 +286,7 @@ impl Reloader {
                 );
                 let changes = report.difference.to_string();
                 let detail = json!({ "generation": report.generation, "changes": changes });
-                self.events.tell(Kind::ConfigApplied, detail);
+                self.parts.events.tell(Kind::ConfigApplied, detail);
                 ("applied", 1)
             }
             Err(refusal) => {
@@ -196,12 +296,12 @@ impl Reloader {
                     "configuration refused, the old one stays in use\n{why}"
                 );
                 let detail = json!({ "reason": refusal.code(), "detail": refusal.to_string() });
-                self.events.tell(Kind::ConfigRefused, detail);
+                self.parts.events.tell(Kind::ConfigRefused, detail);
                 ("refused", 0)
             }
         };
-        self.metrics.reloads.with_label_values(&[label]).inc();
-        self.metrics.last_reload_ok.set(ok);
+        self.parts.metrics.reloads.with_label_values(&[label]).inc();
+        self.parts.metrics.last_reload_ok.set(ok);
     }
 }
 

@@ -1,26 +1,25 @@
 //! How a route comes by its settings, asked of a running gateway.
 //!
-//! The files are read again: what they were when they were put into use is not kept, since it would be several times
-//! as large as what they mean.
+//! What is in use is loaded again, files and overlay as they were put into use: its tree is not kept, since it would be
+//! several times as large as what it means.
 
 use portcullis_core::snapshot::{Carried, Explanation, compile, explain};
-use portcullis_schema::{FileSource, Sources, Span, load};
+use portcullis_schema::{Sources, Span, load_with};
 use serde_json::{Value, json};
 
 use super::{Refusal, Reloader};
 
 impl Reloader {
-    /// How the route of this name comes by its settings; `None` if there is none. Blocks for file reads.
+    /// How the route of this name comes by its settings; `None` if there is none. Blocks.
     ///
     /// # Errors
-    /// When what is read cannot be used any more.
-    pub fn explain(
-        &self,
-        route: &str,
-        files: &(dyn FileSource + Sync),
-        carried: &Carried,
-    ) -> Result<Option<Value>, Refusal> {
-        let loaded = load(self.root(), files, self.env());
+    /// When what is in use does not compile any more, which would be a fault of ours.
+    pub fn explain(&self, route: &str, carried: &Carried) -> Result<Option<Value>, Refusal> {
+        let (files, overlay) = {
+            let session = self.session();
+            (session.in_use().files.clone(), session.in_use().overlay.clone())
+        };
+        let loaded = load_with(self.root(), &*files, self.env(), overlay.as_ref());
         let compiled = compile(&loaded, self.catalog(), carried);
         let Some(snapshot) = compiled.snapshot else {
             let sources = std::sync::Arc::new(loaded.sources);

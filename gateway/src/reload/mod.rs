@@ -1,15 +1,20 @@
 //! From files to traffic: parse → compile → test → bind → swap, all or nothing.
 //!
-//! Start, SIGHUP, the file watch and the admin API go through [`Reloader`]. Whatever fails on the
+//! Start, SIGHUP, the file watch and the admin API go through [`Reloader`]; what the API changed is laid over the files. Whatever fails on the
 //! way changes nothing and says so.
 
 mod apply;
 mod explained;
 mod files;
+mod record;
 mod report;
+mod session;
 pub mod watch;
 
-pub use apply::{Candidate, Reloader, candidate, listener_specs};
+pub use apply::{Candidate, Parts, Reloader, Standing, candidate, listener_specs};
 pub use explained::explanation_to_json;
 pub use files::Disk;
+pub use record::Recorded;
+pub(crate) use record::Recorder;
 pub use report::{Outcome, Refusal, Report};
+pub(crate) use session::{Before, InUse, Session};

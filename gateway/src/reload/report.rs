@@ -48,6 +48,13 @@ pub enum Refusal {
         /// Which, why, and the way out.
         reason: String,
     },
+    /// The overlay cannot be read or written.
+    Store {
+        /// Which file, why, and the way out.
+        reason: String,
+    },
+    /// A configuration is in use on trial.
+    OnTrial,
 }
 
 /// The last reload, whichever way it went.
@@ -60,7 +67,7 @@ pub struct Outcome {
 }
 
 impl Refusal {
-    /// In one word, for logs: `invalid`, `tests_failed`, `needs_restart` or `listeners`.
+    /// In one word, for logs: `invalid`, `tests_failed`, `needs_restart`, `listeners`, `store` or `on_trial`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -68,6 +75,8 @@ impl Refusal {
             Self::TestsFailed { .. } => "tests_failed",
             Self::NeedsRestart { .. } => "needs_restart",
             Self::Listeners { .. } => "listeners",
+            Self::Store { .. } => "store",
+            Self::OnTrial => "on_trial",
         }
     }
 
@@ -78,7 +87,9 @@ impl Refusal {
             Self::Invalid { diagnostics, sources } | Self::TestsFailed { diagnostics, sources } => {
                 diagnostics.iter().map(|diagnostic| diagnostic.to_json(sources)).collect()
             }
-            Self::NeedsRestart { .. } | Self::Listeners { .. } => Vec::new(),
+            Self::NeedsRestart { .. } | Self::Listeners { .. } | Self::Store { .. } | Self::OnTrial => {
+                Vec::new()
+            }
         };
         json!({
             "type": "about:blank",
@@ -97,7 +108,9 @@ impl Refusal {
             Self::Invalid { diagnostics, sources } | Self::TestsFailed { diagnostics, sources } => {
                 render(diagnostics, sources, style)
             }
-            Self::NeedsRestart { .. } | Self::Listeners { .. } => format!("{self}\n"),
+            Self::NeedsRestart { .. } | Self::Listeners { .. } | Self::Store { .. } | Self::OnTrial => {
+                format!("{self}\n")
+            }
         }
     }
 }
@@ -116,7 +129,10 @@ impl fmt::Display for Refusal {
                     keys.join(", ")
                 )
             }
-            Self::Listeners { reason } => f.write_str(reason),
+            Self::Listeners { reason } | Self::Store { reason } => f.write_str(reason),
+            Self::OnTrial => f.write_str(
+                "a configuration is in use on trial; confirm or revert it first, or wait until it reverts by itself",
+            ),
         }
     }
 }

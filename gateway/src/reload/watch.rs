@@ -30,7 +30,8 @@ const EVENTS_MAX: usize = 1;
 pub async fn on_hangup(reloader: Arc<Reloader>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     while hangup.recv().await.is_some() {
-        reload(&reloader).await;
+        // The outcome is in the log, the metrics and the admin API.
+        let _ = reload(&reloader).await;
     }
     Ok(())
 }
@@ -59,19 +60,23 @@ pub async fn on_change(reloader: Arc<Reloader>) -> notify::Result<()> {
         let present = fingerprint(&reloader);
         if present != known {
             known = present;
-            reload(&reloader).await;
+            // What changed while a configuration was on trial is read when the trial is over.
+            while reload(&reloader).await == Err("on_trial") {
+                reloader.settled().await;
+            }
         }
     }
     Ok(())
 }
 
-async fn reload(reloader: &Arc<Reloader>) {
+/// Reloads; an error is the refusal's code.
+async fn reload(reloader: &Arc<Reloader>) -> Result<(), &'static str> {
     let reloader = reloader.clone();
-    // The outcome is in the log, the metrics and the admin API.
-    let reloaded = tokio::task::spawn_blocking(move || reloader.reload(&Disk).is_ok()).await;
-    if reloaded.is_err() {
+    let reload = move || reloader.reload(&Disk).map(|_| ()).map_err(|refusal| refusal.code());
+    tokio::task::spawn_blocking(reload).await.unwrap_or_else(|_| {
         tracing::error!("the reload ended in a panic, the old configuration stays in use");
-    }
+        Err("panic")
+    })
 }
 
 /// A number that differs when any file of the configuration does.

@@ -3,14 +3,15 @@
 //! Families, labels, registry and text format are the library's. Its own histogram spreads one observation over seven
 //! lines (bounds, shards, lists), and a gateway with ten thousand routes finds each of them cold at every request.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Metric, MetricVec, MetricVecBuilder};
 use prometheus::{Opts, proto};
 
-use super::names::DURATION_BUCKETS;
+use super::names::{DURATION_BUCKETS, STATUS_LABEL};
+use portcullis_core::confirm::Window;
 
 /// A family of histograms of durations, in seconds.
 pub(super) type DurationHistogramVec = MetricVec<DurationHistogramBuilder>;
@@ -79,9 +80,48 @@ impl Metric for DurationHistogram {
     }
 }
 
+/// The children of a family as they were made, so that they can be added up without asking the library, which copies
+/// every label of every child. Grows with the family's label sets, which are bounded.
+#[derive(Debug, Clone, Default)]
+pub struct Roster(Arc<Mutex<Vec<(Side, DurationHistogram)>>>);
+
+/// Whether what a child counts went wrong on our side of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Fine,
+    Failed,
+}
+
+impl Roster {
+    /// Everything counted so far, the requests answered with a 5xx also by themselves.
+    pub(super) fn total(&self) -> Window {
+        let mut total = Window { counts: vec![0; BUCKETS], failed: 0 };
+        for (side, child) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for (sum, count) in total.counts.iter_mut().zip(&child.0.cells.counts) {
+                let count = count.load(Ordering::Relaxed);
+                *sum += count;
+                if *side == Side::Failed {
+                    total.failed += count;
+                }
+            }
+        }
+        total
+    }
+
+    fn add(&self, child: DurationHistogram) {
+        let is_failed =
+            |label: &proto::LabelPair| label.name() == STATUS_LABEL && label.value().starts_with('5');
+        let side = if child.0.labels.iter().any(is_failed) { Side::Failed } else { Side::Fine };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((side, child));
+    }
+}
+
 /// Makes the children of a family.
-#[derive(Debug, Clone, Copy)]
-pub struct DurationHistogramBuilder;
+#[derive(Debug, Clone, Default)]
+pub struct DurationHistogramBuilder {
+    /// Where they are written down; most families are never added up.
+    pub(super) roster: Option<Roster>,
+}
 
 impl MetricVecBuilder for DurationHistogramBuilder {
     type M = DurationHistogram;
@@ -100,7 +140,11 @@ impl MetricVecBuilder for DurationHistogramBuilder {
         };
         let mut labels: Box<[_]> = family.variable_labels.iter().zip(values).map(pair).collect();
         labels.sort();
-        Ok(DurationHistogram(Arc::new(Child { cells: Cells::default(), labels })))
+        let child = DurationHistogram(Arc::new(Child { cells: Cells::default(), labels }));
+        if let Some(roster) = &self.roster {
+            roster.add(child.clone());
+        }
+        Ok(child)
     }
 }
 
@@ -110,7 +154,7 @@ mod tests {
 
     fn observed(milliseconds: &[u64]) -> proto::Metric {
         let family = Opts::new("took_seconds", "how long it took").variable_label("route");
-        let histogram = DurationHistogramBuilder.build(&family, &["shop"]).unwrap();
+        let histogram = DurationHistogramBuilder::default().build(&family, &["shop"]).unwrap();
         milliseconds.iter().for_each(|span| histogram.observe(Duration::from_millis(*span)));
         histogram.metric()
     }
@@ -142,6 +186,6 @@ mod tests {
     #[test]
     fn labels_are_counted() {
         let family = Opts::new("took_seconds", "how long it took").variable_label("route");
-        assert!(DurationHistogramBuilder.build(&family, &["shop", "GET"]).is_err());
+        assert!(DurationHistogramBuilder::default().build(&family, &["shop", "GET"]).is_err());
     }
 }

@@ -3,10 +3,11 @@
 //! Hot-path code never looks a label up: it holds the handles of `instruments`, which are made
 //! here. What can be read at scrape time (breakers, endpoints, ages) is read then, not counted.
 
+use portcullis_core::confirm::Window;
 use prometheus::proto::MetricType;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::histogram::{DurationHistogramBuilder, DurationHistogramVec};
+use super::histogram::{DurationHistogramBuilder, DurationHistogramVec, Roster};
 use super::instruments::Accepted;
 use super::names::{self, Family};
 
@@ -15,6 +16,7 @@ use super::names::{self, Family};
 pub struct Metrics {
     registry: Registry,
     pub(super) request_duration: DurationHistogramVec,
+    request_roster: Roster,
     pub(super) overhead: DurationHistogramVec,
     pub(super) active: IntGaugeVec,
     pub(super) attempt_duration: DurationHistogramVec,
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub discovery_errors: IntCounterVec,
     /// Reloads by result.
     pub reloads: IntCounterVec,
+    /// Configurations on trial by what came of them.
+    pub trials: IntCounterVec,
     /// Whether the last reload was applied.
     pub last_reload_ok: IntGauge,
     /// The generation in use, as a label.
@@ -60,8 +64,10 @@ impl Metrics {
         let families = Families { registry: Registry::new() };
         families.process()?;
         let auth = families.counters(&names::AUTH)?;
+        let request_roster = Roster::default();
         let metrics = Self {
-            request_duration: families.histogram(&names::REQUEST_DURATION)?,
+            request_duration: families.summed_histogram(&names::REQUEST_DURATION, request_roster.clone())?,
+            request_roster,
             overhead: families.histogram(&names::OVERHEAD)?,
             active: families.gauges(&names::ACTIVE_REQUESTS)?,
             attempt_duration: families.histogram(&names::ATTEMPT_DURATION)?,
@@ -79,6 +85,7 @@ impl Metrics {
             discovery_updates: families.counters(&names::DISCOVERY_UPDATES)?,
             discovery_errors: families.counters(&names::DISCOVERY_ERRORS)?,
             reloads: families.counters(&names::RELOADS)?,
+            trials: families.counters(&names::TRIALS)?,
             last_reload_ok: families.one_gauge(&names::LAST_RELOAD_OK)?,
             revision: families.gauges(&names::REVISION)?,
             refused_early: families.counters(&names::REFUSED_EARLY)?,
@@ -107,6 +114,13 @@ impl Metrics {
         self.revision.with_label_values(&[&generation.to_string()]).set(1);
     }
 
+    /// Every finished request so far, by duration, and how many were answered with a 5xx. Reads what requests count
+    /// anyway.
+    #[must_use]
+    pub fn requests(&self) -> Window {
+        self.request_roster.total()
+    }
+
     /// The current values in the Prometheus text format.
     ///
     /// # Errors
@@ -131,9 +145,26 @@ impl Families {
     }
 
     fn histogram(&self, family: &Family) -> Result<DurationHistogramVec, prometheus::Error> {
+        self.histogram_by(family, DurationHistogramBuilder::default())
+    }
+
+    /// A family whose children can be added up.
+    fn summed_histogram(
+        &self,
+        family: &Family,
+        roster: Roster,
+    ) -> Result<DurationHistogramVec, prometheus::Error> {
+        self.histogram_by(family, DurationHistogramBuilder { roster: Some(roster) })
+    }
+
+    fn histogram_by(
+        &self,
+        family: &Family,
+        builder: DurationHistogramBuilder,
+    ) -> Result<DurationHistogramVec, prometheus::Error> {
         let labels = family.labels.iter().map(|label| (*label).to_owned()).collect();
         let options = Opts::new(family.name, family.help).variable_labels(labels);
-        self.register(DurationHistogramVec::create(MetricType::HISTOGRAM, DurationHistogramBuilder, options)?)
+        self.register(DurationHistogramVec::create(MetricType::HISTOGRAM, builder, options)?)
     }
 
     fn counters(&self, family: &Family) -> Result<IntCounterVec, prometheus::Error> {
@@ -163,7 +194,32 @@ impl Families {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use http::{Method, Version};
+
+    use super::super::instruments::RouteInstruments;
     use super::*;
+
+    #[test]
+    fn finished_requests_are_added_up_over_all_their_labels() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let routes = ["a", "b"].map(|name| RouteInstruments::new(&metrics, &Arc::from(name)));
+        let observe = |status: u16, milliseconds: u64| {
+            for route in &routes {
+                let took = Duration::from_millis(milliseconds);
+                route.observe(&Method::GET, status, Version::HTTP_11, took, Duration::ZERO);
+            }
+        };
+        observe(200, 1);
+        observe(200, 1);
+        observe(503, 20_000);
+        observe(404, 3);
+        let total = metrics.requests();
+        assert_eq!((total.requests(), total.failed), (8, 2));
+        assert_eq!((total.counts[0], total.counts[2], total.counts[16]), (4, 2, 2));
+    }
 
     #[test]
     fn every_family_registers_and_renders() {

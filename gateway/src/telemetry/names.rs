@@ -19,11 +19,14 @@ pub struct Family {
 pub const DURATION_BUCKETS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
+/// The label that says how a request was answered.
+pub const STATUS_LABEL: &str = "http_response_status_code";
+
 /// Time from the head of a request to the last byte of its reply.
 pub const REQUEST_DURATION: Family = Family {
     name: "http_server_request_duration_seconds",
     help: "time from the head of a request to the last byte of its reply",
-    labels: &["route", "http_request_method", "http_response_status_code", "network_protocol_version"],
+    labels: &["route", "http_request_method", STATUS_LABEL, "network_protocol_version"],
 };
 /// Requests being answered now.
 pub const ACTIVE_REQUESTS: Family =
@@ -32,7 +35,7 @@ pub const ACTIVE_REQUESTS: Family =
 pub const ATTEMPT_DURATION: Family = Family {
     name: "http_client_request_duration_seconds",
     help: "time of one attempt at an upstream",
-    labels: &["upstream", "http_response_status_code", "error_type"],
+    labels: &["upstream", STATUS_LABEL, "error_type"],
 };
 /// Time of a request that was not spent waiting for an upstream.
 pub const OVERHEAD: Family = Family {
@@ -108,6 +111,12 @@ pub const LAST_RELOAD_OK: Family = Family {
     name: "gateway_config_last_reload_successful",
     help: "1 if the last reload was applied",
     labels: &[],
+};
+/// Configurations on trial: `pending`, `confirmed`, or why one was reverted: `asked`, `deadline`, `errors`, `slower`.
+pub const TRIALS: Family = Family {
+    name: "gateway_config_trials_total",
+    help: "configurations put into use on trial, and what came of them",
+    labels: &["result"],
 };
 /// Always 1; the label carries the generation in use.
 pub const REVISION: Family =

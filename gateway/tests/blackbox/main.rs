@@ -6,6 +6,10 @@
 mod admin_door;
 mod auth;
 mod commands;
+mod config_crashes;
+mod config_document;
+mod config_trials;
+mod config_writes;
 mod conformance;
 mod edges;
 mod endpoints;
@@ -17,6 +21,7 @@ mod operators;
 mod plugins;
 mod reload;
 mod remote;
+mod remote_changes;
 mod resilience;
 mod retries;
 mod routing;

@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::support::{Act, Gateway, Upstream, closed_address, until};
 
 /// What a command did.
-struct Done {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Done {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}:\n{}{}", self.out, self.err))
     }
 }
@@ -63,7 +63,7 @@ fn command(gateway: &Gateway, arguments: &[&str]) -> Command {
     command
 }
 
-fn portcullis(gateway: &Gateway, arguments: &[&str]) -> Done {
+pub(crate) fn portcullis(gateway: &Gateway, arguments: &[&str]) -> Done {
     finished(&mut command(gateway, arguments))
 }
 

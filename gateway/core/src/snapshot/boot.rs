@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_schema::{AdminRole, Consistency, Secret};
+use portcullis_schema::{AdminRole, Consistency, Secret, Writes};
 
 /// What only a restart can change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boot {
     /// Where the admin API listens, and whom it lets in.
     pub admin: AdminDoor,
+    /// Where changes through the admin API go.
+    pub writes: Writes,
     /// Where metrics and probes are served.
     pub metrics: SocketAddr,
     /// Where services are looked up.
@@ -87,7 +89,7 @@ impl Boot {
     #[must_use]
     pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
-            ("admin", self.admin != other.admin),
+            ("admin", self.admin != other.admin || self.writes != other.writes),
             ("metrics", self.metrics != other.metrics),
             ("discovery.consul", self.consul != other.consul),
             ("telemetry.access_log", self.access_log != other.access_log),

@@ -65,6 +65,13 @@ impl Carried {
         self.generation
     }
 
+    /// The same parts for a snapshot that comes after `generation`: to go back to what an earlier one meant without
+    /// counting backwards.
+    #[must_use]
+    pub fn after(&self, generation: u64) -> Self {
+        Self { generation: self.generation.max(generation), ..self.clone() }
+    }
+
     pub(super) fn limits(&self) -> Vec<Arc<Limit>> {
         self.limits.values().cloned().collect()
     }

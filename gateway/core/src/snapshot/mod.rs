@@ -20,7 +20,7 @@ mod gate;
 mod in_force;
 mod route_test;
 
-pub use portcullis_schema::{Alpn, Consistency, Protocol, TlsVersion};
+pub use portcullis_schema::{Alpn, Consistency, Protocol, TlsVersion, Writes};
 
 pub use boot::{AccessLog, AdminDoor, AdminToken, Boot, Consul, KeptSecret};
 pub use carry::Carried;

@@ -11,7 +11,7 @@ use crate::codes::Code;
 use crate::discovery::Consistency;
 use crate::listeners::{Alpn, Network, TlsVersion};
 use crate::merge::Merge;
-use crate::operation::AdminRole;
+use crate::operation::{AdminRole, Writes};
 use crate::outline::Outline;
 use crate::policies::{FallbackOn, JwtAlgorithm, OnFault, RetryError};
 use crate::span::Span;
@@ -216,6 +216,29 @@ fn is_number(scalar: &Scalar) -> bool {
     scalar.is_bare()
         && digits.starts_with(|c: char| c.is_ascii_digit())
         && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+}
+
+impl Merge for Writes {}
+impl Outline for Writes {}
+
+impl Decode for Writes {
+    fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
+        if node.scalar().is_some_and(|scalar| scalar.text == "file") {
+            let message = "`writes: file` is not in this version".to_owned();
+            let help = Some("use `overlay`, which leaves the files alone, or `off`".to_owned());
+            decoder.error(Code::NotInThisVersion, node.at, message, "not yet", help);
+            return None;
+        }
+        decode_text(node, decoder, "a place for changes", |text| match text {
+            "overlay" => Ok(Self::Overlay),
+            "off" => Ok(Self::Off),
+            _ => Err(one_of(text, &["overlay", "off"])),
+        })
+    }
+
+    fn describe(_: &mut Definitions) -> Value {
+        json!({ "enum": ["overlay", "off"] })
+    }
 }
 
 impl Merge for bool {}

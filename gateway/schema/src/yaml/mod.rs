@@ -2,9 +2,13 @@
 //!
 //! Decides what is YAML and how much of it is read (bounds below); never what a key means.
 
+mod emit;
 mod parse;
 
+pub use emit::to_yaml;
 pub(crate) use parse::parse;
+
+use serde_json::Value;
 
 use crate::span::Span;
 
@@ -63,6 +67,14 @@ impl Scalar {
         self.plain || self.written.is_some()
     }
 
+    /// The text as somebody would write it, variables and `$${` included.
+    fn as_written(&self) -> String {
+        match &self.written {
+            Some(written) => written.clone(),
+            None => self.text.replace("${", "$${"),
+        }
+    }
+
     /// Nothing was written: `key:` or `~` or `null`.
     pub(crate) fn is_null(&self) -> bool {
         self.plain
@@ -92,6 +104,60 @@ impl Node {
         match &self.kind {
             Kind::Scalar(scalar) => Some(scalar),
             Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+}
+
+/// What a scalar means by itself, by the core schema of YAML 1.2. A number that JSON would write in another way stays
+/// the text it is, so that nothing is lost.
+pub(crate) fn scalar_value(scalar: &Scalar) -> Value {
+    let text = || Value::from(scalar.text.as_str());
+    if !scalar.plain || scalar.written.is_some() {
+        return text();
+    }
+    if scalar.is_null() {
+        return Value::Null;
+    }
+    match scalar.text.as_str() {
+        "true" => return Value::from(true),
+        "false" => return Value::from(false),
+        _ => {}
+    }
+    let whole = scalar.text.parse::<i64>().map(Value::from);
+    let number = whole.or_else(|_| scalar.text.parse::<f64>().map(Value::from));
+    // A number that is none in JSON, such as `inf`, has become nothing.
+    let is_spelt_so = |number: &Value| {
+        let spelt = number.to_string();
+        spelt == scalar.text
+    };
+    number.ok().filter(|number| number.is_number() && is_spelt_so(number)).unwrap_or_else(text)
+}
+
+/// The value of a tree as it was parsed, before any variable is looked at.
+pub(crate) fn parsed_value(node: &Node) -> Value {
+    match &node.kind {
+        Kind::Scalar(scalar) => scalar_value(scalar),
+        Kind::List(items) => items.iter().map(parsed_value).collect(),
+        Kind::Map(entries) => {
+            entries.iter().map(|(key, value)| (key.text.clone(), parsed_value(value))).collect()
+        }
+    }
+}
+
+/// The value of a tree whose variables were expanded, with the variables as they were written.
+pub(crate) fn written_value(node: &Node) -> Value {
+    match &node.kind {
+        Kind::Scalar(scalar) => match scalar_value(scalar) {
+            Value::String(_) => Value::from(scalar.as_written()),
+            single @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_)) => single,
+        },
+        Kind::List(items) => items.iter().map(written_value).collect(),
+        Kind::Map(entries) => {
+            entries.iter().map(|(key, value)| (key.text.clone(), written_value(value))).collect()
         }
     }
 }

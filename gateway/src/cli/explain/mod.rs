@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use clap::Args;
 use portcullis_core::limit::LimitSeed;
 use portcullis_core::snapshot::{Carried, Snapshot, compile, explain};
-use portcullis_schema::{Code, Loaded, Severity, load, nearest};
+use portcullis_schema::{Code, Loaded, Severity, load_with, nearest};
 use serde_json::json;
 
-use super::{ConfigFile, EXIT_INVALID, Output, complain, environment, print, refuse};
+use super::{ConfigFile, EXIT_INVALID, Output, Overlaid, complain, environment, print, refuse};
 use crate::reload::{Disk, Refusal, explanation_to_json};
 
 /// Routes that are named when none is like the one asked for.
@@ -29,6 +29,8 @@ pub(super) struct Explain {
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
+    overlaid: Overlaid,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -43,7 +45,11 @@ impl Explain {
             complain(&format!("portcullis: no error has the code {}{hint}\n", self.subject));
             return ExitCode::from(EXIT_INVALID);
         }
-        let loaded = load(&self.config.path, &Disk, &environment());
+        let overlay = match self.overlaid.read() {
+            Ok(overlay) => overlay,
+            Err(code) => return code,
+        };
+        let loaded = load_with(&self.config.path, &Disk, &environment(), overlay.as_ref());
         let catalog = super::catalog();
         let compiled = compile(&loaded, &catalog, &Carried::nothing(LimitSeed([0; 2])));
         match compiled.snapshot {

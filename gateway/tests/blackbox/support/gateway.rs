@@ -48,16 +48,31 @@ impl Gateway {
     pub(crate) fn start_with(config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = whole(config, folder.path());
-        Self::start_in(folder, &text, arguments)
+        std::fs::write(folder.path().join("gateway.yaml"), text).unwrap();
+        Self::start_in(folder, arguments)
     }
 
     /// Starts with this text as it is.
     pub(crate) fn start_whole(text: &str) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), text, &[])
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("gateway.yaml"), text).unwrap();
+        Self::start_in(folder, &[])
     }
 
-    fn start_in(folder: TempDir, text: &str, arguments: &[&str]) -> Self {
-        std::fs::write(folder.path().join("gateway.yaml"), text).unwrap();
+    /// Kills the process, as a power cut would, and starts another one in the same folder.
+    pub(crate) fn killed_and_started_again(mut self) -> Self {
+        self.kill();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(folder, &[])
+    }
+
+    /// Kills the process, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
         let mut child = command(folder.path(), arguments).spawn().unwrap();
         let log = collect(child.stderr.take().unwrap());
         let mut gateway = Self {
@@ -152,6 +167,20 @@ impl Gateway {
         let made = self.admin("POST", "/api/v1/tokens", &body);
         assert_eq!(made.status, 201, "{}", made.text());
         made.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks the admin API with the token and further fields.
+    pub(crate) fn admin_with(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let token = format!("Bearer {}", self.token);
+        let mut headers = vec![("Authorization", token.as_str()), ("Host", "localhost")];
+        headers.extend(fields);
+        Client::connect(self.admin).ask(method, target, &headers, body)
     }
 
     /// Asks the metrics door.

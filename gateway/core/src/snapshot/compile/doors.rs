@@ -108,6 +108,7 @@ fn bounds(limits: &schema::ListenerLimits) -> ListenerLimits {
 pub(super) fn boot(document: &Document) -> Boot {
     let admin = document.admin.as_ref().and_then(|admin| admin.address.as_ref());
     let socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
+    let writes = document.admin.as_ref().and_then(|admin| admin.writes.as_ref());
     let metrics = document.metrics.as_ref().and_then(|metrics| metrics.address.as_ref());
     let consul = document.discovery.as_ref().and_then(|discovery| discovery.consul.as_ref());
     Boot {
@@ -116,6 +117,7 @@ pub(super) fn boot(document: &Document) -> Boot {
             socket: socket.map(|path| PathBuf::from(path.value.as_path())),
             tokens: admin_tokens::read(document),
         },
+        writes: writes.map_or(schema::Writes::default(), |writes| writes.value),
         metrics: metrics.map_or(METRICS_DEFAULT, |address| address.value),
         consul: consul_settings(consul.map(|consul| &consul.value)),
         access_log: access_log(document),

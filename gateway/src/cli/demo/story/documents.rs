@@ -50,14 +50,17 @@ mod tests {
     fn check(text: &str) -> Result<usize, Vec<String>> {
         let files = MemorySource::new().with("gateway.yaml", text.as_bytes().to_vec());
         let catalog = crate::cli::catalog();
-        match boot::check(Path::new("gateway.yaml"), &files, &BTreeMap::new(), &catalog) {
+        match boot::check(Path::new("gateway.yaml"), &files, None, &BTreeMap::new(), &catalog) {
             Ok(candidate) => Ok(candidate.snapshot.router.iter().len()),
             Err(Refusal::Invalid { diagnostics, .. } | Refusal::TestsFailed { diagnostics, .. }) => {
                 Err(diagnostics.iter().map(|diagnostic| format!("{diagnostic:?}")).collect())
             }
-            Err(other @ (Refusal::NeedsRestart { .. } | Refusal::Listeners { .. })) => {
-                Err(vec![other.to_string()])
-            }
+            Err(
+                other @ (Refusal::NeedsRestart { .. }
+                | Refusal::Listeners { .. }
+                | Refusal::Store { .. }
+                | Refusal::OnTrial),
+            ) => Err(vec![other.to_string()]),
         }
     }
 
