@@ -19,6 +19,8 @@ use crate::clock;
 use crate::operator::Operator;
 use crate::telemetry::recent::Seen;
 
+/// Longest time that is asked for.
+const TOOK_MAX: Duration = Duration::from_secs(86_400);
 /// Requests shown unless `limit` says otherwise.
 const LIMIT_DEFAULT: usize = 100;
 
@@ -34,7 +36,8 @@ pub(super) struct Wanted {
     status: Option<String>,
     /// The method.
     method: Option<String>,
-    /// The least time it took, in milliseconds.
+    /// The least time it took, in milliseconds; at most a day.
+    #[param(maximum = 86_400_000)]
     min_ms: Option<u32>,
     /// The request's id, as in `X-Request-Id`.
     id: Option<String>,
@@ -127,6 +130,9 @@ impl Wanted {
             return Err(bad("`status` is a status such as 404, or a class such as 5xx"));
         };
         let least = Duration::from_millis(self.min_ms.unwrap_or(0).into());
+        if least > TOOK_MAX {
+            return Err(bad("`min_ms` is at most 86400000, a day"));
+        }
         let Self { route, method, id, .. } = self;
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted

@@ -29,7 +29,7 @@ pub(super) struct NewToken {
     name: String,
     role: Role,
     /// How long it opens anything, such as `12h` or `30d`; for ever if absent.
-    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$", max_length = 6)]
+    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     expires_in: Option<String>,
 }
 

@@ -165,7 +165,7 @@ fn requests_are_kept_while_somebody_looks_and_found_by_what_they_were() {
     only(&format!("id={}", good.header("x-request-id").unwrap()), "/api/good");
     only("limit=1", "/none");
     assert!(shown(&gateway, "min_ms=60000").is_empty());
-    for bad in ["status=9xx", "limit=0", "min_ms=-1", "colour=red"] {
+    for bad in ["status=9xx", "limit=0", "min_ms=-1", "min_ms=86400001", "colour=red"] {
         assert_eq!(gateway.admin("GET", &format!("{REQUESTS}?{bad}"), "").code(), "bad_query", "{bad}");
     }
     assert_eq!(shown(&gateway, "status=2xx")[0]["attempts"][0]["endpoint"], upstream.address.to_string());
