@@ -14,6 +14,7 @@ mod status;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use portcullis_discovery_model::{EndpointSet, Freshness, ServiceName};
 use tokio::sync::watch;
 
@@ -85,6 +86,15 @@ impl EndpointWatch {
     }
 }
 
+/// A service that a registry has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedService {
+    /// Its name, as the registry spells it.
+    pub name: String,
+    /// The tags of all its instances.
+    pub tags: Vec<String>,
+}
+
 /// Somewhere endpoints come from.
 pub trait Source: Send + Sync + std::fmt::Debug {
     /// Follows `query`. Callers that ask the same share one watch; it ends when the last receiver is dropped.
@@ -92,4 +102,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 
     /// What is known about every query being followed.
     fn status(&self) -> Vec<ServiceStatus>;
+
+    /// Every service there is, followed or not: one bounded read now. A source without a catalogue has none.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    fn offered(&self) -> BoxFuture<'_, Result<Vec<OfferedService>, String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }

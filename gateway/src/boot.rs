@@ -5,10 +5,11 @@
 
 mod doors;
 mod signals;
+mod told;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,10 @@ use portcullis_plugin_sdk::Catalog;
 use portcullis_schema::{FileSource, Overlay, Style};
 use thiserror::Error;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
+use crate::admin::{STREAMS_MAX, Tokens, TokensError};
+use crate::catalogue::Catalogue;
 use crate::follow::Follow;
 use crate::listener::{ListenerService, ListenerSet};
 use crate::live::Live;
@@ -42,9 +46,12 @@ use crate::revisions::{Revisions, Store, StoreError};
 use crate::state_dir::{AdminToken, StateDir, StateDirError};
 use crate::store::jwks;
 use crate::telemetry::access_log::{AccessLog, Destination, SampledLog};
+use crate::telemetry::log_level::LogLevel;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::{entropy, housekeeping};
+use doors::Doors;
+use told::Told;
 
 /// Attempts of one request that Pingora allows, over all policies and fallbacks; the routes' own
 /// bounds are smaller.
@@ -84,6 +91,8 @@ pub struct Options {
     pub grace: Duration,
     /// The plugins of this binary.
     pub catalog: Catalog,
+    /// The level of the log, which the admin API may change.
+    pub log_level: Arc<LogLevel>,
 }
 
 /// Why the gateway did not start.
@@ -95,6 +104,9 @@ pub enum BootError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
+    /// A token of the admin API cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The overlay in it cannot be used.
     #[error(transparent)]
     Overlay(#[from] StoreError),
@@ -107,6 +119,14 @@ pub enum BootError {
         key: &'static str,
         /// The address asked for.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin API's socket cannot be made.
+    #[error("`admin.socket`: {path}: {source}; move what is there, or set another path", path = path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -153,9 +173,9 @@ pub fn run(options: Options) -> Result<(), BootError> {
     warn(&candidate);
     let token = state.admin_token()?;
     let origin = Origin { files: recorder.finish(), overlay, store };
-    let parts = assemble(options, candidate, origin, &state)?;
+    let parts = assemble(options, candidate, origin, &state, &token)?;
     announce(&parts, &state, &token);
-    serve(parts, token)
+    serve(parts)
 }
 
 /// What the first configuration was made of.
@@ -175,8 +195,9 @@ struct Parts {
     follow: Arc<Follow>,
     fetcher: jwks::JwksFetcher,
     readiness: Arc<Readiness>,
-    admin: TcpListener,
-    metrics_door: TcpListener,
+    tokens: Arc<Tokens>,
+    doors: Doors,
+    told: Told,
     conf: ServerConf,
     grace: Duration,
     watch: bool,
@@ -187,21 +208,26 @@ fn assemble(
     candidate: Candidate,
     origin: Origin,
     state: &StateDir,
+    token: &AdminToken,
 ) -> Result<Parts, BootError> {
     let boot = candidate.snapshot.boot.clone();
+    let directory = options.config.parent().unwrap_or(Path::new(""));
+    let tokens = Tokens::open(&token.value, &boot.admin.tokens, directory, state.path())?;
     let metrics = Arc::new(Metrics::new().map_err(|error| system("metrics", &error))?);
     let access_log = open_access_log(boot.access_log.as_ref(), &options.config, &metrics)?;
     let log = access_log.map(Arc::new);
-    let admin = doors::open("admin", boot.admin)?;
-    let metrics_door = doors::open("metrics", boot.metrics)?;
-    let listeners = ListenerSet::new(Arc::new(Refusals::new(metrics.clone(), log.clone())));
+    let doors = Doors::open(&boot, directory)?;
+    let told = Told::new(options.log_level.clone());
+    let refusals = Refusals::new(metrics.clone(), log.clone(), told.recent.clone());
+    let listeners = ListenerSet::new(Arc::new(refusals));
     let specs = listener_specs(candidate.snapshot.listeners.values(), &options.config);
     listeners.apply(specs).map_err(|error| BootError::Listener(error.to_string()))?;
     let control = runtime()?;
     let source = registry(&boot, state, &options, control.handle().clone())?;
     metrics.show_generation(candidate.snapshot.generation);
     let live = Arc::new(ArcSwap::from_pointee(Live::new(candidate.snapshot, metrics.clone())));
-    let follow = Arc::new(Follow::new(source, live.clone(), control.handle().clone()));
+    let handle = control.handle().clone();
+    let follow = Arc::new(Follow::new(source, live.clone(), told.events.clone(), handle));
     let client = reqwest::Client::builder().connect_timeout(ISSUER_CONNECT_WAIT).no_proxy().build();
     let (jwks, fetcher) =
         jwks::keeper(live.clone(), follow.clone(), client.map_err(|error| system("HTTP client", &error))?);
@@ -212,6 +238,7 @@ fn assemble(
         via,
         metrics: metrics.clone(),
         access_log: log,
+        recent: told.recent.clone(),
         jwks,
         reveal: options.reveal,
     });
@@ -224,6 +251,7 @@ fn assemble(
         follow: follow.clone(),
         metrics,
         store: origin.store,
+        events: told.events.clone(),
     };
     let reloader = Arc::new(Reloader::new(parts, origin.files, origin.overlay));
     let conf = server_conf(options.threads);
@@ -237,8 +265,9 @@ fn assemble(
         follow,
         fetcher,
         readiness: Arc::default(),
-        admin,
-        metrics_door,
+        tokens: Arc::new(tokens),
+        doors,
+        told,
         conf,
         grace: options.grace,
         watch: options.watch,
@@ -319,11 +348,7 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
     for listening in parts.listeners.listening() {
         tracing::info!(listener = %listening.name, address = %listening.address, tls = listening.tls, "listening");
     }
-    for (door, listener) in [("admin", &parts.admin), ("metrics", &parts.metrics_door)] {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(door, %address, "listening");
-        }
-    }
+    parts.doors.announce();
     tracing::info!(state_dir = %state.path().display(), "state directory in use");
     if token.is_new {
         tracing::info!(token = %token.value, "admin token made; it is shown this once and kept in the state directory");
@@ -331,8 +356,10 @@ fn announce(parts: &Parts, state: &StateDir, token: &AdminToken) {
 }
 
 /// Runs the parts until the process is told to stop; then lets requests finish and stops.
-fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
-    let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, .. } = parts;
+fn serve(parts: Parts) -> Result<(), BootError> {
+    let Parts { control, service, listeners, gateway, reloader, follow, fetcher, readiness, told, .. } =
+        parts;
+    let stopping = told.stopping.clone();
     let revisions = Arc::new(Revisions::new(reloader.clone(), gateway.metrics.clone()));
     let operator = Arc::new(Operator {
         live: gateway.live.clone(),
@@ -341,13 +368,21 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
         listeners: listeners.clone(),
         metrics: gateway.metrics.clone(),
         readiness: readiness.clone(),
+        catalogue: Catalogue::default(),
+        explaining: Semaphore::new(1),
+        events: told.events.clone(),
+        recent: told.recent.clone(),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        log_level: told.log_level.clone(),
+        stopping: stopping.clone(),
+        tokens: parts.tokens,
         started: crate::clock::now(),
         revisions: revisions.clone(),
     });
-    control.spawn(revisions.watch());
+    control.spawn(revisions.clone().watch());
     control.spawn(housekeeping::run(gateway.live.clone()));
-    control.spawn(doors::serve("metrics", parts.metrics_door, crate::probes::routes(operator.clone())));
-    control.spawn(doors::serve("admin", parts.admin, crate::admin::routes(operator, &token.value)));
+    told.start(&control, gateway.live.clone(), &revisions);
+    let socket = parts.doors.serve(&control, operator);
     follow.reconcile();
     let silent = control.block_on(follow.first_answers(FIRST_ANSWERS_WAIT));
     if !silent.is_empty() {
@@ -369,12 +404,13 @@ fn serve(parts: Parts, token: AdminToken) -> Result<(), BootError> {
     // From here on a signal drains; whoever is told that the gateway is ready may send one.
     let asked = control.block_on(async { signals::Asked::listen() }).into();
     readiness.ready();
-    let stop = signals::Stop { listeners, readiness, grace: parts.grace, asked };
+    let stop = signals::Stop { listeners, readiness, grace: parts.grace, asked, stopping };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     if let Some(log) = &gateway.access_log {
         log.lines.close();
     }
     control.shutdown_background();
+    drop(socket);
     tracing::info!("stopped");
     Ok(())
 }

@@ -15,6 +15,7 @@ use portcullis_discovery_model::ServiceName;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::events::{Before, Events};
 use crate::live::Live;
 
 /// Keeps the cells of the snapshot in use filled.
@@ -22,6 +23,7 @@ use crate::live::Live;
 pub struct Follow {
     source: Arc<dyn Source>,
     live: Arc<ArcSwap<Live>>,
+    events: Arc<Events>,
     runtime: Handle,
     following: Mutex<BTreeMap<ServiceQuery, Following>>,
 }
@@ -39,10 +41,15 @@ impl Drop for Following {
 }
 
 impl Follow {
-    /// Follows on `runtime` what the snapshots in `live` ask of `source`.
+    /// Follows on `runtime` what the snapshots in `live` ask of `source`, and tells `events` what changed.
     #[must_use]
-    pub fn new(source: Arc<dyn Source>, live: Arc<ArcSwap<Live>>, runtime: Handle) -> Self {
-        Self { source, live, runtime, following: Mutex::default() }
+    pub fn new(
+        source: Arc<dyn Source>,
+        live: Arc<ArcSwap<Live>>,
+        events: Arc<Events>,
+        runtime: Handle,
+    ) -> Self {
+        Self { source, live, events, runtime, following: Mutex::default() }
     }
 
     /// Where the endpoints come from, to ask how it is.
@@ -70,7 +77,7 @@ impl Follow {
         for query in wanted {
             let known = following.entry(query.clone()).or_insert_with(|| self.start(query.clone()));
             if let Some(watched) = known.watch.current() {
-                give(&live.snapshot, &query, &watched);
+                give(&live.snapshot, &query, &watched, &self.events);
             }
         }
     }
@@ -98,11 +105,11 @@ impl Follow {
 
     fn start(&self, query: ServiceQuery) -> Following {
         let watch = self.source.watch(&query);
-        let (mut theirs, live) = (watch.clone(), self.live.clone());
+        let (mut theirs, live, events) = (watch.clone(), self.live.clone(), self.events.clone());
         let task = async move {
             let mut newest = theirs.first().await;
             while let Some(watched) = newest {
-                give(&live.load().snapshot, &query, &watched);
+                give(&live.load().snapshot, &query, &watched, &events);
                 newest = theirs.changed().await;
             }
         };
@@ -139,8 +146,10 @@ fn query_of(upstream: &Upstream) -> Option<ServiceQuery> {
     }
 }
 
-fn give(snapshot: &Snapshot, query: &ServiceQuery, watched: &Watched) {
+fn give(snapshot: &Snapshot, query: &ServiceQuery, watched: &Watched, events: &Events) {
     for (_, upstream) in queries(snapshot).filter(|(asked, _)| asked == query) {
+        let before = Before { endpoints: upstream.cell.endpoints(), freshness: upstream.cell.freshness() };
         upstream.cell.replace(&watched.set, watched.freshness);
+        events.tell_set(&upstream.name, &before, &watched.set, watched.freshness);
     }
 }

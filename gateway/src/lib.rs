@@ -22,6 +22,12 @@ pub mod probes;
 pub mod readiness;
 pub mod telemetry;
 
+mod asked;
+pub mod catalogue;
 pub mod clock;
+pub mod door_server;
 pub mod entropy;
+pub mod events;
 mod housekeeping;
+pub mod ring;
+pub mod stopping;

@@ -12,15 +12,22 @@ use portcullis_core::units::Moment;
 use portcullis_core::upstream::{BreakerView, UpstreamView};
 use portcullis_discovery::ServiceStatus;
 use portcullis_discovery_model::Health;
+use tokio::sync::Semaphore;
 
+use crate::admin::Tokens;
+use crate::catalogue::Catalogue;
 use crate::clock;
+use crate::events::Events;
 use crate::follow::Follow;
 use crate::listener::ListenerSet;
 use crate::live::Live;
 use crate::readiness::Readiness;
 use crate::reload::Reloader;
 use crate::revisions::Revisions;
+use crate::stopping::Stopping;
+use crate::telemetry::log_level::LogLevel;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 
 /// The parts of a running gateway.
 #[derive(Debug)]
@@ -37,6 +44,22 @@ pub struct Operator {
     pub metrics: Arc<Metrics>,
     /// Whether traffic is taken.
     pub readiness: Arc<Readiness>,
+    /// The last look at what the registry offers.
+    pub catalogue: Catalogue,
+    /// Explaining reads and compiles everything: one at a time.
+    pub explaining: Semaphore,
+    /// What happens, for people who watch.
+    pub events: Arc<Events>,
+    /// Recent requests, for people who look.
+    pub recent: Arc<Recent>,
+    /// Seats for streams of either.
+    pub streams: Arc<Semaphore>,
+    /// The level of the log.
+    pub log_level: Arc<LogLevel>,
+    /// Ends the gateway.
+    pub stopping: Arc<Stopping>,
+    /// Who may use the admin API.
+    pub tokens: Arc<Tokens>,
     /// When the process began to serve.
     pub started: Moment,
     /// Changes the configuration.

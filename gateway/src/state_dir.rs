@@ -68,15 +68,20 @@ impl StateDir {
     /// # Errors
     /// When there is no such place, or it cannot be made.
     pub fn open(asked: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Self, StateDirError> {
-        let variable = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let path = asked
-            .map(Path::to_path_buf)
-            .or_else(|| Some(variable("XDG_STATE_HOME")?.join("portcullis")))
-            .or_else(|| Some(variable("HOME")?.join(".local/state/portcullis")))
-            .ok_or(StateDirError::NoPlace)?;
+        let path = Self::place(asked, env).ok_or(StateDirError::NoPlace)?;
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|source| StateDirError::Unusable { path: path.clone(), source })?;
         Ok(Self(path))
+    }
+
+    /// Where the folder is, whether it is there or not; `None` if nobody said and there is no home.
+    #[must_use]
+    pub fn place(asked: Option<&Path>, env: &BTreeMap<String, String>) -> Option<PathBuf> {
+        let variable = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        asked
+            .map(Path::to_path_buf)
+            .or_else(|| Some(variable("XDG_STATE_HOME")?.join("portcullis")))
+            .or_else(|| Some(variable("HOME")?.join(".local/state/portcullis")))
     }
 
     /// The folder.

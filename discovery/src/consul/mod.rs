@@ -3,6 +3,7 @@
 //!
 //! It decides who shares a watch and when it ends. It never forgets a set because Consul is silent.
 
+mod catalogue;
 pub mod client;
 mod feed;
 pub mod query;
@@ -15,11 +16,12 @@ mod watches;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::fail_static::BrakeSettings;
 use crate::last_known::{LastKnown, keep};
-use crate::{EndpointWatch, ServiceQuery, ServiceStatus, Source};
+use crate::{EndpointWatch, OfferedService, ServiceQuery, ServiceStatus, Source};
 
 use client::{ClientBuildError, ClientSettings, ConsulClient};
 use query::QuerySettings;
@@ -97,5 +99,9 @@ impl Source for ConsulSource {
 
     fn status(&self) -> Vec<ServiceStatus> {
         self.watches.status(&self.shared)
+    }
+
+    fn offered(&self) -> BoxFuture<'_, Result<Vec<OfferedService>, String>> {
+        Box::pin(catalogue::read(&self.shared))
     }
 }

@@ -50,7 +50,7 @@ pub use load::{FILE_BYTES_MAX, FILES_MAX, Loaded, load, load_with};
 pub use locate::{Located, locate};
 pub use markdown::markdown;
 pub use merge::{Merge, Setting};
-pub use operation::{Admin, Metrics, Writes};
+pub use operation::{Admin, AdminRole, AdminToken, Metrics, Writes};
 pub use outline::{MASK, Outline, View, Written, masked_files, outline};
 pub use overlay::{FILES_ONLY, Overlay, OverlayText, Unreadable, parse_value};
 pub use policies::{

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::decode::keys;
-use crate::span::At;
+use crate::span::{At, Map};
+use crate::value::{FilePath, Name, SecretSource};
 
 /// Where changes through the admin API go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,15 +21,39 @@ keys! {
     pub struct Admin is "admin" {
         /// IP and port (default 127.0.0.1:9901).
         key address: Option<At<SocketAddr>>,
+        /// A Unix socket beside the address. Whoever runs as the gateway's user, or as root, needs no token there.
+        key socket: Option<At<FilePath>>,
+        /// Tokens beside the generated one, by name, each with a role.
+        key tokens: Map<Name, AdminToken>,
         /// Where changes through the API go: `overlay` (default) keeps them in a file of their own in the state
         /// directory, `off` refuses them.
         key writes: Option<At<Writes>>,
     }
     later {
-        "tokens": "tokens with roles come later; one operator token is generated in the state directory",
         "tls": "TLS for the admin API comes later; keep it on loopback",
         "dashboard": "the dashboard comes later",
     }
+}
+
+keys! {
+    /// A token of the admin API, and what it opens.
+    pub struct AdminToken is "an admin token" {
+        /// What its bearer may do: viewer (read), operator (drain endpoints, reset breakers, reload, confirm) or admin.
+        required role: Option<At<AdminRole>>,
+        /// The token, at least 32 characters. Better written as token_env or token_file.
+        key token: Option<SecretSource>,
+    }
+}
+
+/// What a caller of the admin API may do; each role includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AdminRole {
+    /// Reads.
+    Viewer,
+    /// Also drains endpoints, resets breakers, reloads, confirms and sets the log level.
+    Operator,
+    /// Also changes the configuration, makes tokens and stops the gateway.
+    Admin,
 }
 
 keys! {

@@ -7,13 +7,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use portcullis_schema::MemorySource;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::blocking;
 use super::changes::ask;
 use super::problem::{Problem, refused};
 use crate::operator::Operator;
@@ -52,7 +52,6 @@ pub(super) struct Applied {
     request_body(content = String, content_type = "application/yaml"),
     responses(
         (status = 200, body = Valid),
-        (status = 401, body = Problem),
         (status = 409, body = Problem),
         (status = 413, body = Problem),
         (status = 422, body = Problem)
@@ -94,7 +93,6 @@ fn valid(candidate: &Candidate) -> Valid {
     path = "/api/v1/reload",
     responses(
         (status = 200, body = Applied),
-        (status = 401, body = Problem),
         (status = 409, body = Problem),
         (status = 422, body = Problem)
     )
@@ -113,14 +111,4 @@ pub(super) async fn reload(State(operator): State<Arc<Operator>>) -> Response {
         Ok(Err(refusal)) => refused(&refusal),
         Err(problem) => problem.into_response(),
     }
-}
-
-/// File reads and binds block; a panic in there is our fault and said so.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| {
-        let detail = "the configuration could not be handled; nothing was changed, see the log";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
-    })
 }

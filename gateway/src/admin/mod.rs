@@ -1,53 +1,73 @@
-//! The admin API, on its own listener: loopback unless told otherwise, and never without the token.
+//! The admin API, on its own listener: loopback unless told otherwise, and never without a token.
 //!
 //! One file a resource; the types answered are the types documented. Nothing here is on the way of
 //! a request, and nothing here takes a lock that a request takes.
 
+mod certificates;
 mod changes;
 mod config;
+mod described;
+mod docs;
 mod door;
+mod endpoints;
+mod events;
+mod extract;
+mod page;
+mod plugins;
 mod problem;
+mod requests;
+mod roles;
+mod routing;
+mod running;
+mod services;
+mod sse;
 mod status;
+mod token_list;
+mod tokens;
 mod upstreams;
 
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::operator::Operator;
 use door::Door;
-
-/// Longest body of an admin request; a configuration that is validated has to fit.
-const BODY_BYTES_MAX: usize = 16 << 20;
-
-/// The schema of every error.
-const PROBLEM: &str = "#/components/schemas/Problem";
+use problem::Problem;
+pub use roles::Role;
+pub use sse::STREAMS_MAX;
+pub use tokens::{Caller, TOKENS_FILE, Tokens, TokensError};
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Portcullis admin API",
-    description = "Every request needs `Authorization: Bearer TOKEN`; the token is in `admin-token` in the state directory. \
+    description = "Every request needs `Authorization: Bearer TOKEN`; the first token is in `admin-token` in the state \
+                   directory. A token has a role, viewer, operator or admin, and each role includes the ones before it. \
                    Errors are `application/problem+json` (RFC 9457)."
 ))]
 struct Api;
 
-/// The API's routes, behind `token`.
-pub fn routes(operator: Arc<Operator>, token: &str) -> Router {
+/// The API's routes, behind their door.
+pub fn routes(operator: Arc<Operator>) -> Router {
     let (router, document) = described().split_for_parts();
-    let document = Arc::new(with_problem_types(&document));
+    let document = described::complete(document);
+    let pages = docs::routes(&document);
+    let document = Arc::new(document);
+    let door = Arc::new(Door::new(operator.tokens.clone()));
     router
         .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()).into_response() }))
+        .merge(pages)
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(Arc::new(Door::new(token)), door::enter))
+        // The door has read the body, within its own bound.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(door, door::enter))
         .with_state(operator)
 }
 
@@ -59,32 +79,36 @@ fn described() -> OpenApiRouter<Arc<Operator>> {
         .routes(routes!(upstreams::list))
         .routes(routes!(config::validate))
         .routes(routes!(config::reload))
+        .routes(routes!(token_list::list, token_list::make))
+        .routes(routes!(token_list::remove))
+        .routes(routes!(endpoints::list))
+        .routes(routes!(endpoints::patch))
+        .routes(routes!(endpoints::reset))
+        .routes(routes!(routing::explain))
+        .routes(routes!(routing::matches))
+        .routes(routes!(services::list))
+        .routes(routes!(certificates::list))
+        .routes(routes!(plugins::list))
+        .routes(routes!(events::stream))
+        .routes(routes!(requests::list))
+        .routes(routes!(requests::stream))
+        .routes(routes!(running::level, running::set_level))
+        .routes(routes!(running::drain))
         .merge(changes::described())
 }
 
 /// The description of the API.
 #[must_use]
-pub fn openapi() -> Value {
-    with_problem_types(&described().split_for_parts().1)
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described::complete(described().split_for_parts().1)
 }
 
-/// The description with every problem under its media type, so that no operation has to say it of each status.
-fn with_problem_types(document: &utoipa::openapi::OpenApi) -> Value {
-    let mut document = serde_json::to_value(document).unwrap_or_default();
-    let paths = document["paths"].as_object_mut().into_iter().flatten().map(|(_, path)| path);
-    let operations = paths.flat_map(|path| path.as_object_mut().into_iter().flatten());
-    for (_, operation) in operations {
-        for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-            let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) else { continue };
-            let is_problem = |json: &Value| json["schema"]["$ref"] == PROBLEM;
-            if content.get("application/json").is_some_and(is_problem)
-                && let Some(problem) = content.remove("application/json")
-            {
-                content.insert("application/problem+json".to_owned(), problem);
-            }
-        }
-    }
-    document
+/// Files and binds block; a panic in there is our fault and said so.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let detail = "it could not be handled; nothing was changed, see the log";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })
 }
 
 #[cfg(test)]
@@ -97,7 +121,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "UPDATE=1 rewrites the page, as for the golden tests")]
     fn the_page_of_the_api_is_what_is_served() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
-        let served = format!("{:#}\n", openapi());
+        let served = format!("{}\n", openapi().to_pretty_json().unwrap());
         if std::env::var("UPDATE").is_ok() {
             std::fs::write(&page, &served).unwrap();
         }
@@ -110,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_change_says_which_role_it_takes() {
-        let served = openapi();
+        let served = serde_json::to_value(openapi()).unwrap();
         for (path, operations) in served["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
                 let description = operation["description"].as_str().unwrap_or_default();

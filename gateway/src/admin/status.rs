@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::changes::answer::Configuration;
-use super::problem::Problem;
 use crate::clock;
 use crate::operator::Operator;
 
@@ -67,13 +66,13 @@ pub(super) struct CheckStatus {
 }
 
 /// What is running
-#[utoipa::path(get, path = "/api/v1/info", responses((status = 200, body = Info), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/info", responses((status = 200, body = Info)))]
 pub(super) async fn info() -> Json<Info> {
     Json(Info { name: "portcullis", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// How it is
-#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
 pub(super) async fn status(State(operator): State<Arc<Operator>>) -> Json<Status> {
     let live = operator.live.load_full();
     let listeners = operator.listeners.listening().into_iter().map(|listening| ListenerStatus {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
 use portcullis_core::breaker::BreakerState;
 use portcullis_core::snapshot::{Upstream, UpstreamSource};
 use portcullis_core::upstream::{BreakerView, EndpointView};
@@ -12,15 +13,12 @@ use portcullis_discovery_model::{Freshness, Health};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::extract::{Path, Query};
+use super::page::{Page, Paging};
 use super::problem::Problem;
 use crate::clock;
+use crate::live::Live;
 use crate::operator::Operator;
-
-/// Every upstream that a route uses.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct UpstreamList {
-    items: Vec<UpstreamStatus>,
-}
 
 /// One upstream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,10 +55,22 @@ pub(super) struct EndpointStatus {
 }
 
 /// Every upstream that a route uses
-#[utoipa::path(get, path = "/api/v1/upstreams", responses((status = 200, body = UpstreamList), (status = 401, body = Problem)))]
-pub(super) async fn list(State(operator): State<Arc<Operator>>) -> Json<UpstreamList> {
+#[utoipa::path(
+    get,
+    path = "/api/v1/upstreams",
+    params(Paging),
+    responses((status = 200, body = Page<UpstreamStatus>), (status = 400, body = Problem))
+)]
+pub(super) async fn list(
+    State(operator): State<Arc<Operator>>,
+    Query(paging): Query<Paging>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let live = operator.live.load_full();
-    Json(UpstreamList { items: live.snapshot.upstreams.values().map(|upstream| show(upstream)).collect() })
+    let wanted = live.snapshot.upstreams.values().filter(|upstream| paging.wants([&*upstream.name]));
+    paging.page(&uri, wanted.map(|upstream| (upstream.name.to_string(), upstream)).collect(), |upstream| {
+        show(upstream)
+    })
 }
 
 /// One upstream with its endpoints
@@ -68,23 +78,24 @@ pub(super) async fn list(State(operator): State<Arc<Operator>>) -> Json<Upstream
     get,
     path = "/api/v1/upstreams/{name}",
     params(("name" = String, Path, description = "the upstream's name in the configuration")),
-    responses((status = 200, body = UpstreamStatus), (status = 401, body = Problem), (status = 404, body = Problem))
+    responses((status = 200, body = UpstreamStatus), (status = 404, body = Problem))
 )]
 pub(super) async fn one(
     State(operator): State<Arc<Operator>>,
     Path(name): Path<String>,
 ) -> Result<Json<UpstreamStatus>, Problem> {
     let live = operator.live.load_full();
-    match live.snapshot.upstreams.get(name.as_str()) {
-        Some(upstream) => Ok(Json(show(upstream))),
-        None => {
-            let near =
-                portcullis_schema::nearest(&name, live.snapshot.upstreams.keys().map(|known| &**known));
-            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            let detail = format!("no route uses an upstream `{name}`{hint}");
-            Err(Problem::new(StatusCode::NOT_FOUND, "unknown_upstream", detail))
-        }
-    }
+    find(&live, &name).map(|upstream| Json(show(upstream)))
+}
+
+/// The upstream of this name.
+pub(super) fn find<'l>(live: &'l Live, name: &str) -> Result<&'l Arc<Upstream>, Problem> {
+    live.snapshot.upstreams.get(name).ok_or_else(|| {
+        let near = portcullis_schema::nearest(name, live.snapshot.upstreams.keys().map(|known| &**known));
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let detail = format!("no route uses an upstream `{name}`{hint}");
+        Problem::new(StatusCode::NOT_FOUND, "unknown_upstream", detail)
+    })
 }
 
 fn show(upstream: &Upstream) -> UpstreamStatus {
@@ -109,7 +120,7 @@ fn show(upstream: &Upstream) -> UpstreamStatus {
     }
 }
 
-fn endpoint(view: &EndpointView) -> EndpointStatus {
+pub(super) fn endpoint(view: &EndpointView) -> EndpointStatus {
     let endpoint = &view.endpoint;
     EndpointStatus {
         id: endpoint.id.to_string(),

@@ -11,8 +11,9 @@ use tokio::sync::Mutex;
 use crate::listener::ListenerSet;
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, watch};
+use crate::stopping::Stopping;
 
-/// Waits for SIGTERM or SIGINT, then for the requests in progress.
+/// Waits for SIGTERM, SIGINT or a wish from inside, then for the requests in progress.
 ///
 /// The wait is ours and not Pingora's, which sleeps out its whole grace period: an idle gateway stops at once.
 pub(super) struct Stop {
@@ -22,6 +23,8 @@ pub(super) struct Stop {
     pub(super) grace: Duration,
     /// Told to stop.
     pub(super) asked: Mutex<Asked>,
+    /// Somebody inside wishes it.
+    pub(super) stopping: Arc<Stopping>,
 }
 
 /// SIGTERM and SIGINT, received from the moment this is made: before it they end the process at once.
@@ -51,12 +54,16 @@ impl Asked {
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        self.asked.lock().await.recv().await;
+        let mut asked = self.asked.lock().await;
+        let grace = tokio::select! {
+            () = asked.recv() => self.grace,
+            wish = self.stopping.wished() => wish.grace.unwrap_or(self.grace),
+        };
         self.readiness.draining();
         self.listeners.drain();
         let open = self.listeners.in_flight();
-        tracing::info!(connections = open.count(), grace_s = self.grace.as_secs(), "draining");
-        if tokio::time::timeout(self.grace, open.idle()).await.is_err() {
+        tracing::info!(connections = open.count(), grace_s = grace.as_secs(), "draining");
+        if tokio::time::timeout(grace, open.idle()).await.is_err() {
             tracing::warn!(
                 connections = open.count(),
                 "the grace period is over, breaking off what still runs"

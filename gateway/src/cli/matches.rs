@@ -3,13 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use portcullis_core::head::{Authority, normalize};
-use portcullis_core::router::{RouteAsk, Verdict};
+use portcullis_core::router::Verdict;
 use portcullis_core::snapshot::Snapshot;
-use serde_json::json;
 
 use super::{ConfigFile, EXIT_INVALID, Output, Overlaid, complain, environment, print, refuse};
+use crate::asked::{Asked, losers, matched_to_json};
 use crate::boot;
 use crate::reload::Disk;
 
@@ -37,18 +35,9 @@ pub(super) struct Match {
     output: Output,
 }
 
-/// A request as it was written.
-struct Asked {
-    method: Method,
-    host: String,
-    path: String,
-    query: Option<String>,
-    headers: HeaderMap,
-}
-
 impl Match {
     pub(super) fn run(self) -> ExitCode {
-        let asked = match read(&self.request, &self.headers) {
+        let asked = match Asked::read(&self.request, self.headers.iter().map(String::as_str)) {
             Ok(asked) => asked,
             Err(error) => {
                 complain(&format!("portcullis: {error}\n"));
@@ -67,23 +56,10 @@ impl Match {
     }
 
     fn answer(&self, snapshot: &Snapshot, asked: &Asked) -> ExitCode {
-        let ask = RouteAsk {
-            listener: self.listener.as_deref(),
-            host: &asked.host,
-            path: &asked.path,
-            method: &asked.method,
-            headers: &asked.headers,
-            query: asked.query.as_deref(),
-        };
-        let verdicts = snapshot.router.explain(&ask);
+        let verdicts = snapshot.router.explain(&asked.of(self.listener.as_deref()));
         let winner = verdicts.iter().find(|verdict| verdict.lost.is_none());
         if self.output.json {
-            let lost: Vec<_> =
-                losers(&verdicts).map(|(route, why)| json!({ "route": route, "reason": why })).collect();
-            print(&format!(
-                "{:#}\n",
-                json!({ "route": winner.map(|won| &won.route), "path": asked.path, "lost": lost })
-            ));
+            print(&format!("{:#}\n", matched_to_json(asked, &verdicts)));
         } else if !self.output.quiet {
             print(&self.text(snapshot, winner, &verdicts));
         }
@@ -108,39 +84,4 @@ impl Match {
         }
         text
     }
-}
-
-fn losers(verdicts: &[Verdict]) -> impl Iterator<Item = (&str, String)> {
-    verdicts.iter().filter_map(|verdict| Some((&*verdict.route, verdict.lost.as_ref()?.to_string())))
-}
-
-fn read(request: &str, headers: &[String]) -> Result<Asked, String> {
-    let help = "write it as 'GET shop.example.com/api/orders/42'";
-    let (method, rest) =
-        request.split_once(' ').ok_or_else(|| format!("`{request}` is no request; {help}"))?;
-    let method =
-        Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method; {help}"))?;
-    let slash = rest.find('/').ok_or_else(|| format!("`{rest}` has no path; {help}"))?;
-    let (host, target) = rest.split_at(slash);
-    let host = match host {
-        "" => String::new(),
-        named => Authority::parse(named.as_bytes())
-            .map_err(|violation| format!("`{named}`: {}", violation.reason))?
-            .host
-            .to_string(),
-    };
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some(query.to_owned())),
-        None => (target, None),
-    };
-    let path = normalize(path).map_err(|refusal| format!("`{path}`: {}", refusal.reason()))?.into_owned();
-    let headers = headers.iter().map(|line| header(line)).collect::<Result<HeaderMap, String>>()?;
-    Ok(Asked { method, host, path, query, headers })
-}
-
-fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let bad = || format!("`{line}` is no header; write it as 'X-Beta: yes'");
-    let (name, value) = line.split_once(':').ok_or_else(bad)?;
-    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
-    Ok((name, HeaderValue::from_str(value.trim()).map_err(|_| bad())?))
 }

@@ -1,7 +1,7 @@
 //! The command line: verbs, what they print, and their exit codes.
 //!
 //! 0 it worked · 1 it failed at run time · 2 wrong usage or an invalid configuration · 3 a route
-//! test failed. Answers go to standard output, everything else to standard error.
+//! test failed · 4 a conflict with what is in use. Answers go to standard output, everything else to standard error.
 
 mod check;
 mod demo;
@@ -12,6 +12,15 @@ mod run;
 mod schema;
 mod short;
 mod test;
+
+mod changes;
+mod draining;
+mod listing;
+mod process;
+mod remote;
+mod status;
+mod tap;
+mod token;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -29,6 +38,8 @@ use crate::revisions::Store;
 pub(crate) const EXIT_INVALID: u8 = 2;
 /// A route test does not hold.
 pub(crate) const EXIT_TESTS: u8 = 3;
+/// It conflicts with what is in use, or with what somebody else did.
+pub(crate) const EXIT_CONFLICT: u8 = 4;
 
 /// An API gateway and service-discovery proxy in front of services registered in Consul.
 #[derive(Debug, Parser)]
@@ -40,7 +51,9 @@ pub(crate) const EXIT_TESTS: u8 = 3;
                   portcullis check -c gateway.yaml     find every mistake before it is served\n  \
                   portcullis run -c gateway.yaml --watch\n\n\
                   -t and -T are short for check and check --print: portcullis -t -c gateway.yaml\n\n\
-                  Exit codes: 0 ok, 1 failed at run time, 2 usage or invalid configuration, 3 route tests failed."
+                  Verbs about a running gateway ask its admin API: --admin says where it is, and the token comes from \
+                  --token-file, PORTCULLIS_ADMIN_TOKEN or the state directory.\n\n\
+                  Exit codes: 0 ok, 1 failed at run time, 2 usage or invalid configuration, 3 route tests failed, 4 conflict."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -63,6 +76,42 @@ enum Verb {
     Schema(schema::Schema),
     /// Start registry, services and gateway on this machine and show everything working
     Demo(demo::Demo),
+    /// How a running gateway is
+    Status(status::Status),
+    /// What goes where in a running gateway
+    Routes(listing::Routes),
+    /// The endpoints of a running gateway, their load and their breakers
+    Endpoints(listing::Endpoints),
+    /// The services of the registry, routed or not
+    Services(listing::Services),
+    /// Requests as they end, without secrets
+    Tap(tap::Tap),
+    /// How a configuration differs from the one in use
+    Diff(changes::Diff),
+    /// Put a configuration into use, for good or on trial
+    Apply(changes::Apply),
+    /// Keep the configuration on trial
+    Confirm(changes::Confirm),
+    /// Take the configuration on trial back now
+    Revert(changes::Revert),
+    /// Go back to an earlier revision
+    Rollback(changes::Rollback),
+    /// The revisions that are kept
+    History(changes::History),
+    /// Read the configuration's files again
+    Reload(process::Reload),
+    /// Keep new requests away from an endpoint
+    Drain(draining::Drain),
+    /// Let requests come to an endpoint again
+    Undrain(draining::Undrain),
+    /// Drain the gateway and end it
+    Stop(process::Stop),
+    /// Whether the gateway takes traffic, for health checks
+    Health(process::Health),
+    /// The level of the gateway's log, for a while
+    LogLevel(process::LogLevel),
+    /// Tokens of the admin API
+    Token(token::Token),
     /// Print a completion script for a shell
     Completions(pages::Completions),
     /// Write the manual pages into a directory
@@ -131,6 +180,24 @@ impl Cli {
             Verb::Explain(verb) => verb.run(),
             Verb::Schema(verb) => verb.run(),
             Verb::Demo(verb) => verb.run(),
+            Verb::Status(verb) => verb.run(),
+            Verb::Routes(verb) => verb.run(),
+            Verb::Endpoints(verb) => verb.run(),
+            Verb::Services(verb) => verb.run(),
+            Verb::Tap(verb) => verb.run(),
+            Verb::Diff(verb) => verb.run(),
+            Verb::Apply(verb) => verb.run(),
+            Verb::Confirm(verb) => verb.run(),
+            Verb::Revert(verb) => verb.run(),
+            Verb::Rollback(verb) => verb.run(),
+            Verb::History(verb) => verb.run(),
+            Verb::Reload(verb) => verb.run(),
+            Verb::Drain(verb) => verb.run(),
+            Verb::Undrain(verb) => verb.run(),
+            Verb::Stop(verb) => verb.run(),
+            Verb::Health(verb) => verb.run(),
+            Verb::LogLevel(verb) => verb.run(),
+            Verb::Token(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
             Verb::Man(verb) => verb.run(),
         }

@@ -1,17 +1,22 @@
 //! `portcullis run`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use portcullis_schema::parse_duration;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use super::{ConfigFile, Output, complain, environment, print, refuse};
 use crate::boot::{self, BootError, Options};
 use crate::proxy::Reveal;
+use crate::telemetry::log_level::LogLevel;
 
 /// What is logged unless `RUST_LOG` says otherwise. Pingora's own lines about requests say less
 /// than the access log, and its start and stop are told by ours.
@@ -51,13 +56,7 @@ impl Run {
     pub(super) fn run(self) -> ExitCode {
         let env = environment();
         let logged = if self.quiet { LOGGED_QUIETLY } else { LOGGED };
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(logged));
-        tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .init();
+        let log_level = start_log(&env, logged);
         let options = Options {
             config: self.config.path,
             env,
@@ -67,6 +66,7 @@ impl Run {
             threads: self.threads.map(usize::from),
             grace: self.grace,
             catalog: super::catalog(),
+            log_level,
         };
         match boot::run(options) {
             Ok(()) => ExitCode::SUCCESS,
@@ -89,4 +89,16 @@ impl Run {
             }
         }
     }
+}
+
+/// Writes the log to standard error by `RUST_LOG`, or `logged` if it says nothing that is understood.
+fn start_log(env: &BTreeMap<String, String>, logged: &str) -> Arc<LogLevel> {
+    let wanted = env.get(EnvFilter::DEFAULT_ENV).filter(|text| EnvFilter::try_new(text).is_ok());
+    let directives = wanted.map_or(logged, String::as_str);
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(directives));
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Arc::new(LogLevel::new(directives, move |filter| {
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }

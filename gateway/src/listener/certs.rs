@@ -180,6 +180,16 @@ impl CertStore {
         if touched { self.reload() } else { Ok(CertReload::Unchanged) }
     }
 
+    /// The certificates in use, each with the file it came from, in the order of the list.
+    #[must_use]
+    pub fn in_use(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
+        let index = self.index.load();
+        let first = |(files, chain): (&CertificateFiles, &Vec<CertificateDer<'static>>)| {
+            Some((files.cert.clone(), chain.first()?.clone()))
+        };
+        self.files.iter().zip(&index.chains).filter_map(first).collect()
+    }
+
     /// The certificate for `server_name`: exact, then wildcard, then the first of the list.
     fn choose(&self, server_name: Option<&str>) -> Arc<CertifiedKey> {
         let index = self.index.load();

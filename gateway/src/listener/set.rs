@@ -5,9 +5,11 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, watch};
 
 use super::bind::{self, BindError};
@@ -226,6 +228,18 @@ impl ListenerSet {
             connections: running.in_flight.count(),
         };
         self.lock().running.iter().map(entry).collect()
+    }
+
+    /// The certificates in use by listener: the file, and the server's own certificate in DER.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<(Arc<str>, PathBuf, CertificateDer<'static>)> {
+        let live: Vec<_> = self.lock().running.iter().map(|running| running.live.load_full()).collect();
+        let of_listener = |live: &Arc<Live>| {
+            let name = live.name.clone();
+            let in_use = live.tls.as_ref().map(|tls| tls.certs.in_use()).unwrap_or_default();
+            in_use.into_iter().map(move |(file, der)| (name.clone(), file, der))
+        };
+        live.iter().flat_map(of_listener).collect()
     }
 
     /// The open connections of all listeners, drained ones included.

@@ -15,6 +15,7 @@ mod recover;
 mod reply;
 mod respond;
 mod route;
+mod shown;
 mod wait;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::live::Live;
 use crate::store::jwks::JwksKeeper;
 use crate::telemetry::access_log::SampledLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::Recent;
 use admit::Stopped;
 use recover::give_up;
 
@@ -67,6 +69,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The access log, if it is on.
     pub access_log: Option<Arc<SampledLog>>,
+    /// Recent requests, while somebody looks.
+    pub recent: Arc<Recent>,
     /// Fetches issuers' keys.
     pub jwks: JwksKeeper,
     /// Whether replies say how they came about.

@@ -10,7 +10,9 @@ use portcullis_core::upstream::Verdict;
 
 use super::Gateway;
 use super::exchange::{AnsweredBy, Arrival, AttemptOutcome, AttemptRecord, Exchange};
+use super::shown;
 use crate::telemetry::access_log::escape;
+use crate::telemetry::recent::Weight;
 use crate::{clock, entropy};
 
 /// The status of an exchange whose client left before there was an answer, as nginx logs it.
@@ -33,6 +35,9 @@ pub(super) fn record(session: &Session, error: Option<&Error>, exchange: &mut Ex
     {
         log.lines.append(|line| write_line(line, session, exchange, status, total));
     }
+    let went_wrong = status >= 500 || exchange.trail.rejection.is_some() || exchange.trail.failure.is_some();
+    let weight = if went_wrong { Weight::Failure } else { Weight::Ordinary };
+    gateway.recent.offer(now, weight, || shown::seen(session, exchange, status, total));
 }
 
 /// The attempt that brought the reply: a success unless the upstream broke off in its body.
@@ -60,7 +65,13 @@ fn settle_attempt(error: Option<&Error>, exchange: &mut Exchange, now: Moment) {
 }
 
 /// One line. Neither query, nor credential, nor any other field of the request is in it.
-fn write_line(out: &mut Vec<u8>, session: &Session, exchange: &Exchange, status: u16, total: Duration) {
+pub(super) fn write_line(
+    out: &mut Vec<u8>,
+    session: &Session,
+    exchange: &Exchange,
+    status: u16,
+    total: Duration,
+) {
     let head = session.req_header();
     let mut line = Line { out, first: true };
     line.out.push(b'{');

@@ -13,12 +13,14 @@ use portcullis_plugin_sdk::Catalog;
 use portcullis_schema::{
     Alpn, Diagnostic, FileSource, Loaded, Overlay, Sources, Style, TlsVersion, load, load_with,
 };
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::record::{Recorded, Recorder};
 use super::report::{Outcome, Refusal, Report};
 use super::session::{InUse, Session};
 use crate::clock;
+use crate::events::{Events, Kind};
 use crate::follow::Follow;
 use crate::listener::{self, ListenerSet, ListenerSpec};
 use crate::live::Live;
@@ -125,6 +127,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where the overlay is kept.
     pub store: Arc<Store>,
+    /// Told what comes of every reload and change.
+    pub events: Arc<Events>,
 }
 
 impl Reloader {
@@ -140,6 +144,12 @@ impl Reloader {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.parts.root
+    }
+
+    /// The plugins of this binary.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.parts.catalog
     }
 
     /// The environment as it was at start.
@@ -276,6 +286,9 @@ impl Reloader {
                     changes = %report.difference,
                     "configuration applied"
                 );
+                let changes = report.difference.to_string();
+                let detail = json!({ "generation": report.generation, "changes": changes });
+                self.parts.events.tell(Kind::ConfigApplied, detail);
                 ("applied", 1)
             }
             Err(refusal) => {
@@ -284,6 +297,8 @@ impl Reloader {
                     reason = refusal.code(),
                     "configuration refused, the old one stays in use\n{why}"
                 );
+                let detail = json!({ "reason": refusal.code(), "detail": refusal.to_string() });
+                self.parts.events.tell(Kind::ConfigRefused, detail);
                 ("refused", 0)
             }
         };

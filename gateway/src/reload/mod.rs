@@ -4,6 +4,7 @@
 //! way changes nothing and says so.
 
 mod apply;
+mod explained;
 mod files;
 mod record;
 mod report;
@@ -11,6 +12,7 @@ mod session;
 pub mod watch;
 
 pub use apply::{Candidate, Parts, Reloader, Standing, candidate, listener_specs};
+pub use explained::explanation_to_json;
 pub use files::Disk;
 pub use record::Recorded;
 pub(crate) use record::Recorder;

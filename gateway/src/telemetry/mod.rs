@@ -6,6 +6,8 @@
 pub mod access_log;
 pub mod histogram;
 pub mod instruments;
+pub mod log_level;
 pub mod metrics;
 pub mod names;
+pub mod recent;
 pub mod refusals;

@@ -2,9 +2,13 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
 
 use super::access_log::{SampledLog, escape};
 use super::metrics::Metrics;
+use super::recent::{Recent, Seen, Weight};
 use crate::clock;
 use crate::listener::{Refusal, RefusalSink};
 use crate::proxy::fresh_id;
@@ -14,13 +18,14 @@ use crate::proxy::fresh_id;
 pub struct Refusals {
     metrics: Arc<Metrics>,
     log: Option<Arc<SampledLog>>,
+    recent: Arc<Recent>,
 }
 
 impl Refusals {
-    /// Counts in `metrics` and writes to `log`.
+    /// Counts in `metrics`, writes to `log`, and shows `recent` ones.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, log: Option<Arc<SampledLog>>) -> Self {
-        Self { metrics, log }
+    pub fn new(metrics: Arc<Metrics>, log: Option<Arc<SampledLog>>, recent: Arc<Recent>) -> Self {
+        Self { metrics, log, recent }
     }
 }
 
@@ -34,7 +39,23 @@ impl RefusalSink for Refusals {
         if let Some(log) = &self.log {
             log.lines.append(|line| write_line(line, refusal));
         }
+        self.recent.offer(clock::now(), Weight::Failure, || seen(refusal));
     }
+}
+
+/// The same line for people who look; `None` if it is no JSON, which would be a fault of ours.
+fn seen(refusal: &Refusal<'_>) -> Option<Seen> {
+    let mut text = Vec::new();
+    write_line(&mut text, refusal);
+    let shown = String::from_utf8(text).ok().and_then(|text| RawValue::from_string(text).ok())?;
+    Some(Seen {
+        shown,
+        id: refusal.request_id.map(Into::into),
+        route: None,
+        method: None,
+        status: refusal.status.map_or(0, |status| status.as_u16()),
+        took: Duration::ZERO,
+    })
 }
 
 /// Writing into memory cannot fail.

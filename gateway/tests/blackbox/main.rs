@@ -3,6 +3,7 @@
 //! One program, so that it links once and its tests share the machine's cores.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod admin_door;
 mod auth;
 mod commands;
 mod config_crashes;
@@ -11,6 +12,7 @@ mod config_trials;
 mod config_writes;
 mod conformance;
 mod edges;
+mod endpoints;
 mod gates;
 mod headers;
 mod lifecycle;
@@ -18,9 +20,13 @@ mod limits;
 mod operators;
 mod plugins;
 mod reload;
+mod remote;
+mod remote_changes;
 mod resilience;
 mod retries;
 mod routing;
+mod running;
 mod streams;
 mod support;
 mod times;
+mod watching;

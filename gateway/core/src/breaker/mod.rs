@@ -191,6 +191,28 @@ impl Breaker {
         }
     }
 
+    /// Lets every attempt through again, as if it had seen nothing; says whether it did not do so before.
+    /// What was let through earlier reports to a generation that is over, and changes nothing.
+    pub fn reset(&self) -> bool {
+        let mut seen = self.phase.load(Ordering::Acquire);
+        loop {
+            let phase = Phase::unpack(seen);
+            // Before the swap: whoever reports to the new generation must not find the old failures.
+            if let Some(window) = &self.window {
+                window.clear();
+            }
+            let next = phase.enter(Stage::Passing { failures: 0 }, 0);
+            match self.swap(seen, next) {
+                Ok(()) if matches!(phase.stage, Stage::Passing { .. }) => return false,
+                Ok(()) => {
+                    self.entered(phase, next);
+                    return true;
+                }
+                Err(newer) => seen = newer,
+            }
+        }
+    }
+
     /// Takes the report of a permit of `generation`; does nothing if that generation is over.
     fn settle(&self, generation: u32, report: Report) {
         let mut seen = self.phase.load(Ordering::Acquire);

@@ -132,3 +132,31 @@ fn threads_never_hold_more_probes_than_allowed() {
     assert_eq!(breaker.state(at(10)), BreakerState::Probing);
     assert!(breaker.try_acquire(at(10)).is_ok(), "every probe was given back");
 }
+
+#[test]
+fn a_reset_lets_everything_through_and_forgets_what_was_seen() {
+    let breaker = Arc::new(Breaker::new(settings()));
+    fail(&breaker, 5, at(0));
+    assert_eq!(breaker.state(at(0)), BreakerState::Tripped);
+    assert!(breaker.reset());
+    assert_eq!((breaker.state(at(0)), breaker.transitions().passing), (BreakerState::Passing, 1));
+    // Four more would trip it at once if the five were still remembered.
+    fail(&breaker, 4, at(0));
+    assert_eq!(breaker.state(at(0)), BreakerState::Passing);
+    assert!(!breaker.reset(), "it was passing already");
+    fail(&breaker, 4, at(0));
+    assert_eq!((breaker.state(at(0)), breaker.transitions().passing), (BreakerState::Passing, 1));
+}
+
+#[test]
+fn what_was_let_through_before_a_reset_says_nothing_after_it() {
+    let breaker = Arc::new(Breaker::new(BreakerSettings {
+        failure_rate: None,
+        consecutive: NonZeroU32::new(1),
+        ..settings()
+    }));
+    let early = breaker.try_acquire(at(0)).unwrap();
+    breaker.reset();
+    early.failure(at(0));
+    assert_eq!(breaker.state(at(0)), BreakerState::Passing);
+}

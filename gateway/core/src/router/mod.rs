@@ -132,6 +132,23 @@ pub struct Built<R> {
     pub conflicts: Vec<Conflict>,
 }
 
+/// A route as lists show it.
+#[derive(Debug, Clone, Copy)]
+pub struct ListedRoute<'r, R> {
+    /// Its name.
+    pub name: &'r Arc<str>,
+    /// Hosts it answers for; empty means any.
+    pub hosts: &'r [HostPattern],
+    /// Path it answers for.
+    pub path: &'r PathPattern,
+    /// Further conditions.
+    pub conditions: &'r Conditions,
+    /// Settles routes that are otherwise equally specific.
+    pub priority: i32,
+    /// What the route is to its owner.
+    pub value: &'r R,
+}
+
 /// A route in its place; hosts are interned in the index.
 ///
 /// What a search asks for comes first and stays together: ten thousand of these are found cold in the cache.
@@ -213,6 +230,18 @@ impl<R> Router<R> {
     /// The name and value of each route, in the order they were given.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &R)> {
         self.entries.iter().map(|entry| (&entry.name, &entry.value))
+    }
+
+    /// What each route answers for, in the order they were given.
+    pub fn listed(&self) -> impl ExactSizeIterator<Item = ListedRoute<'_, R>> {
+        self.entries.iter().map(|entry| ListedRoute {
+            name: &entry.name,
+            hosts: &entry.hosts,
+            path: &entry.path,
+            conditions: &entry.matcher.conditions,
+            priority: entry.matcher.priority,
+            value: &entry.value,
+        })
     }
 
     /// The winner of `ask`, or the methods that would have had one.

@@ -2,18 +2,19 @@
 //!
 //! Decides which keys a reload must leave alone, and names those that it does not. Everything else is live.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_schema::{Consistency, Secret, Writes};
+use portcullis_schema::{AdminRole, Consistency, Secret, Writes};
 
 /// What only a restart can change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boot {
-    /// Where the admin API listens.
-    pub admin: SocketAddr,
+    /// Where the admin API listens, and whom it lets in.
+    pub admin: AdminDoor,
     /// Where changes through the admin API go.
     pub writes: Writes,
     /// Where metrics and probes are served.
@@ -24,13 +25,33 @@ pub struct Boot {
     pub access_log: Option<AccessLog>,
 }
 
+/// The admin API's door.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdminDoor {
+    /// IP and port.
+    pub address: SocketAddr,
+    /// A Unix socket beside the address; relative to the main file's directory.
+    pub socket: Option<PathBuf>,
+    /// Tokens beside the generated one, by name.
+    pub tokens: BTreeMap<Arc<str>, AdminToken>,
+}
+
+/// A token of the admin API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdminToken {
+    /// What its bearer may do.
+    pub role: AdminRole,
+    /// The token.
+    pub token: KeptSecret,
+}
+
 /// How to reach a Consul agent, or anything with its API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Consul {
     /// Its `http` or `https` URL.
     pub address: Arc<str>,
     /// The ACL token, if any.
-    pub token: Option<ConsulToken>,
+    pub token: Option<KeptSecret>,
     /// The datacenter to ask; `None` for the agent's own.
     pub datacenter: Option<Arc<str>>,
     /// How fresh an answer must be.
@@ -45,10 +66,10 @@ pub struct Consul {
     pub wait: Duration,
 }
 
-/// An ACL token, or the file to read it from whenever it changes.
+/// A secret, or the file to read it from whenever it changes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ConsulToken {
-    /// The token itself.
+pub enum KeptSecret {
+    /// The secret itself.
     Value(Secret<String>),
     /// A file that holds it.
     File(PathBuf),

@@ -22,7 +22,7 @@ mod route_test;
 
 pub use portcullis_schema::{Alpn, Consistency, Protocol, TlsVersion, Writes};
 
-pub use boot::{AccessLog, Boot, Consul, ConsulToken};
+pub use boot::{AccessLog, AdminDoor, AdminToken, Boot, Consul, KeptSecret};
 pub use carry::Carried;
 pub use compile::{Compiled, Explained, Explanation, Origin, compile, explain};
 pub use destination::{Destination, Target, Timeouts, WeightedDestination};

@@ -176,6 +176,26 @@ impl UpstreamCell {
         self.pool.load().members.all.to_vec()
     }
 
+    /// Its own breakers, in the order of its settings; those of the endpoints are with the endpoints.
+    #[must_use]
+    pub fn breakers(&self) -> &[Arc<Breaker>] {
+        &self.breakers
+    }
+
+    /// How current the set is; absent until discovery has answered.
+    #[must_use]
+    pub fn freshness(&self) -> Option<Freshness> {
+        self.pool.load().freshness
+    }
+
+    /// Lets attempts through every breaker of the upstream and of its endpoints again; says how many did not
+    /// let them through before.
+    pub fn reset_breakers(&self) -> usize {
+        let pool = self.pool.load();
+        let of_endpoints = pool.members.all.iter().flat_map(|state| state.breakers());
+        self.breakers.iter().chain(of_endpoints).filter(|breaker| breaker.reset()).count()
+    }
+
     /// Attempts in flight, those to endpoints that have left the set included.
     #[must_use]
     pub fn in_flight(&self) -> u32 {

@@ -339,3 +339,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_reset_opens_the_breakers_of_the_upstream_and_of_its_endpoints() {
+    let settings = CellSettings { breakers: vec![tripping_at_once()], ..Default::default() };
+    let cell = cell(settings, &passing([1, 2]));
+    let ask = Ask { now: NOW, breaker: Some(BreakerIdx(0)), tried: &[] };
+    cell.pick(&ask, &mut chance()).unwrap().finish(Verdict::Failure, NOW);
+    assert!(matches!(cell.pick(&ask, &mut chance()), Err(NoPick::Tripped { .. })));
+    // The upstream's own, and that of the endpoint that failed.
+    assert_eq!(cell.reset_breakers(), 2);
+    assert!(cell.pick(&ask, &mut chance()).is_ok());
+    assert_eq!(cell.reset_breakers(), 0);
+}

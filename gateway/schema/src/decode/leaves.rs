@@ -11,7 +11,7 @@ use crate::codes::Code;
 use crate::discovery::Consistency;
 use crate::listeners::{Alpn, Network, TlsVersion};
 use crate::merge::Merge;
-use crate::operation::Writes;
+use crate::operation::{AdminRole, Writes};
 use crate::outline::Outline;
 use crate::policies::{FallbackOn, JwtAlgorithm, OnFault, RetryError};
 use crate::span::Span;
@@ -118,6 +118,7 @@ words! {
     Alpn: "a protocol" { "h2" => H2, "http/1.1" => Http11 }
     Consistency: "a consistency" { "default" => Default, "stale" => Stale, "consistent" => Consistent }
     LogFormat: "a log format" { "json" => Json }
+    AdminRole: "a role" { "viewer" => Viewer, "operator" => Operator, "admin" => Admin }
     Protocol: "a protocol" { "http1" => Http1, "h2c" => H2c }
     JwtAlgorithm: "an accepted algorithm" { "ES256" => Es256, "RS256" => Rs256, "EdDSA" => EdDsa }
     RetryError: "a kind of error" { "connect" => Connect, "reset" => Reset, "timeout" => Timeout }

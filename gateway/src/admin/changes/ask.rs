@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::config::{REQUEST_BODY, blocking};
+use super::super::blocking;
+use super::super::config::REQUEST_BODY;
 use super::super::problem::{Problem, findings};
 use super::answer::Sent;
 use crate::operator::Operator;

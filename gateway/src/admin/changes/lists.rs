@@ -1,5 +1,6 @@
 //! Lists of named things, page by page.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::super::routing::{RouteShown, shown};
 use super::ask;
 use crate::operator::Operator;
 use crate::revisions::Kind;
@@ -30,7 +32,7 @@ pub(super) struct ListParams {
     limit: Option<usize>,
     /// `next` of the page before
     cursor: Option<String>,
-    /// Only those whose name contains this
+    /// Only those whose name contains this; of routes also host, path or upstream. Case does not matter
     filter: Option<String>,
 }
 
@@ -54,6 +56,9 @@ pub(super) struct Thing {
     /// As it is written, secrets masked.
     #[schema(value_type = Object)]
     config: Value,
+    /// What a route answers for; of routes only.
+    #[serde(flatten)]
+    answers_for: Option<RouteShown>,
 }
 
 pub(super) async fn answer(
@@ -89,9 +94,19 @@ fn page(kind: Kind, operator: &Operator, params: &ListParams, limit: usize) -> T
     let things = in_use.value.get(kind.key()).and_then(Value::as_object);
     let mut names: Vec<&String> = things.into_iter().flatten().map(|(name, _)| name).collect();
     names.sort_unstable();
-    let wanted = params.filter.as_deref().unwrap_or_default();
+    let wanted = params.filter.as_deref().unwrap_or_default().to_lowercase();
     let after = params.cursor.as_deref().unwrap_or_default();
-    let mut rest = names.into_iter().filter(|name| name.as_str() > after && name.contains(wanted));
+    let mut routes = match kind {
+        Kind::Route => shown(&operator.live.load_full()),
+        Kind::Upstream | Kind::Policy | Kind::Consumer => BTreeMap::new(),
+    };
+    let is_wanted = |name: &&String| {
+        let route = routes.get(name.as_str());
+        let mut texts = route.into_iter().flat_map(RouteShown::texts).chain([name.as_str()]);
+        name.as_str() > after && texts.any(|text| text.to_lowercase().contains(&wanted))
+    };
+    let names: Vec<&String> = names.into_iter().filter(is_wanted).collect();
+    let mut rest = names.into_iter();
     let items: Vec<Thing> = rest
         .by_ref()
         .take(limit)
@@ -102,6 +117,7 @@ fn page(kind: Kind, operator: &Operator, params: &ListParams, limit: usize) -> T
                 etag: operator.revisions.etag_of(&in_use, &pointer)?,
                 overlaid: in_use.is_overlaid(&pointer),
                 config: in_use.value.pointer(&pointer)?.clone(),
+                answers_for: routes.remove(name),
             })
         })
         .collect();

@@ -226,7 +226,7 @@ pub(super) async fn read_upstream(
         Ok(name) => name,
         Err(problem) => return problem.into_response(),
     };
-    let state = upstreams::one(State(operator.clone()), Path(name.clone())).await;
+    let state = upstreams::one(State(operator.clone()), super::super::extract::Path(name.clone())).await;
     let written = found(Kind::Upstream, operator, name.clone()).await;
     let (mut shown, written) = match (state, written) {
         (Ok(state), written) => (serde_json::to_value(state.0).unwrap_or_default(), written.ok()),

@@ -13,7 +13,7 @@ use portcullis_schema::{Code, Loaded, Severity, load_with, nearest};
 use serde_json::json;
 
 use super::{ConfigFile, EXIT_INVALID, Output, Overlaid, complain, environment, print, refuse};
-use crate::reload::{Disk, Refusal};
+use crate::reload::{Disk, Refusal, explanation_to_json};
 
 /// Routes that are named when none is like the one asked for.
 const ROUTES_NAMED: usize = 10;
@@ -92,7 +92,7 @@ impl Explain {
             return ExitCode::from(EXIT_INVALID);
         };
         if self.output.json {
-            print(&format!("{:#}\n", route::json(&explanation, &loaded.sources)));
+            print(&format!("{:#}\n", explanation_to_json(&explanation, &loaded.sources)));
         } else if !self.output.quiet {
             print(&route::text(&explanation, &loaded.sources));
         }

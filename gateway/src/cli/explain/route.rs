@@ -1,10 +1,9 @@
-//! A route's explanation, for people and for programs.
+//! A route's explanation, for people.
 
 use std::fmt::Write as _;
 
 use portcullis_core::snapshot::{Explained, Explanation};
 use portcullis_schema::{Sources, Span};
-use serde_json::{Value, json};
 
 /// Widest a column is made for its longest entry; longer ones run over.
 const COLUMN_CHARS_MAX: usize = 48;
@@ -43,37 +42,4 @@ fn row(setting: &Explained, sources: &Sources) -> [String; 4] {
 
 fn place(at: Span, sources: &Sources) -> String {
     format!("{}:{}", sources.path(at.file).display(), at.line)
-}
-
-/// The same with every part on its own; a default has no place.
-pub(super) fn json(explanation: &Explanation, sources: &Sources) -> Value {
-    let file = |at: Span| sources.path(at.file).to_string_lossy().into_owned();
-    let settings: Vec<Value> = explanation
-        .settings
-        .iter()
-        .map(|setting| {
-            json!({
-                "key": setting.key,
-                "upstream": setting.upstream,
-                "value": setting.value,
-                "source": setting.origin.source(),
-                "name": setting.origin.name(),
-                "file": setting.at.map(file),
-                "line": setting.at.map(|at| at.line),
-                "column": setting.at.map(|at| at.column),
-            })
-        })
-        .collect();
-    let gates: Vec<Value> = explanation
-        .gates
-        .iter()
-        .map(|(gate, is_on)| json!({ "gate": gate.as_str(), "on": is_on, "about": gate.about() }))
-        .collect();
-    json!({
-        "route": explanation.route,
-        "file": file(explanation.at),
-        "line": explanation.at.line,
-        "settings": settings,
-        "gates": gates,
-    })
 }

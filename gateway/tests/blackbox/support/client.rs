@@ -135,6 +135,24 @@ impl Client {
         Some(Reply { status, headers, body: Vec::new(), whole: true })
     }
 
+    /// The next chunk of a chunked body; `None` at its end, or at the connection's.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = usize::from_str_radix(self.line()?.trim(), 16).unwrap();
+        while self.ahead.len() < size + 2 {
+            if !self.more() {
+                return None;
+            }
+        }
+        let chunk = self.take(size + 2);
+        (size > 0).then(|| chunk[..size].to_vec())
+    }
+
+    /// Lets the kernel keep little of what is not read yet.
+    pub(crate) fn with_small_buffer(self) -> Self {
+        socket2::SockRef::from(&self.stream).set_recv_buffer_size(4 << 10).unwrap();
+        self
+    }
+
     fn chunks(&mut self, reply: &mut Reply) {
         loop {
             let Some(line) = self.line() else {

@@ -3,8 +3,10 @@
 //! Nothing here knows the gateway's inside: files, sockets, signals and exit codes only.
 
 mod client;
+mod events;
 mod gateway;
 mod grpc;
+mod registry;
 mod tokens;
 mod upstream;
 
@@ -12,8 +14,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Reply, request};
+pub(crate) use events::{Stream, Told};
 pub(crate) use gateway::{Gateway, run_to_end};
 pub(crate) use grpc::{GRPC, GrpcUpstream, Http2Client};
+pub(crate) use registry::Registry;
 pub(crate) use tokens::Issuer;
 pub(crate) use upstream::{Act, Answer, Upstream};
 

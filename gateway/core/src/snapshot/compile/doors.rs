@@ -9,10 +9,11 @@ use std::time::Duration;
 use portcullis_schema as schema;
 use portcullis_schema::{Alpn, At, Code, Consistency, Document, SecretSource, Setting, Span, TlsVersion};
 
+use super::admin_tokens;
 use super::report::Report;
 use crate::headers::TrustedProxies;
 use crate::snapshot::{
-    AccessLog, Boot, CertificateFiles, Consul, ConsulToken, Listener, ListenerLimits, ListenerTls,
+    AccessLog, AdminDoor, Boot, CertificateFiles, Consul, KeptSecret, Listener, ListenerLimits, ListenerTls,
 };
 
 /// The name of the listener of a document that names none.
@@ -106,11 +107,16 @@ fn bounds(limits: &schema::ListenerLimits) -> ListenerLimits {
 /// What only a restart can change.
 pub(super) fn boot(document: &Document) -> Boot {
     let admin = document.admin.as_ref().and_then(|admin| admin.address.as_ref());
+    let socket = document.admin.as_ref().and_then(|admin| admin.socket.as_ref());
     let writes = document.admin.as_ref().and_then(|admin| admin.writes.as_ref());
     let metrics = document.metrics.as_ref().and_then(|metrics| metrics.address.as_ref());
     let consul = document.discovery.as_ref().and_then(|discovery| discovery.consul.as_ref());
     Boot {
-        admin: admin.map_or(ADMIN_DEFAULT, |address| address.value),
+        admin: AdminDoor {
+            address: admin.map_or(ADMIN_DEFAULT, |address| address.value),
+            socket: socket.map(|path| PathBuf::from(path.value.as_path())),
+            tokens: admin_tokens::read(document),
+        },
         writes: writes.map_or(schema::Writes::default(), |writes| writes.value),
         metrics: metrics.map_or(METRICS_DEFAULT, |address| address.value),
         consul: consul_settings(consul.map(|consul| &consul.value)),
@@ -125,8 +131,8 @@ fn consul_settings(consul: Option<&schema::Consul>) -> Consul {
     Consul {
         address: address.map_or(CONSUL_DEFAULT, |address| address.value.as_str()).into(),
         token: consul.and_then(|consul| consul.token.as_ref()).map(|token| match token {
-            SecretSource::Value(value) => ConsulToken::Value(value.value.clone()),
-            SecretSource::File(file) => ConsulToken::File(file.value.clone()),
+            SecretSource::Value(value) => KeptSecret::Value(value.value.clone()),
+            SecretSource::File(file) => KeptSecret::File(file.value.clone()),
         }),
         datacenter: consul
             .and_then(|consul| consul.datacenter.as_ref())
@@ -169,7 +175,7 @@ pub(super) fn check(document: &Document, boot: &Boot, report: &mut Report) {
     if document.listeners.is_empty() {
         doors.push((format!("listener `{LISTENER_DEFAULT}`"), WEB_DEFAULT, None));
     }
-    doors.push(("`admin`".to_owned(), boot.admin, admin.map(|address| address.at)));
+    doors.push(("`admin`".to_owned(), boot.admin.address, admin.map(|address| address.at)));
     doors.push(("`metrics`".to_owned(), boot.metrics, metrics.map(|address| address.at)));
     for (idx, (name, address, at)) in doors.iter().enumerate() {
         for (other, other_address, other_at) in
@@ -179,6 +185,7 @@ pub(super) fn check(document: &Document, boot: &Boot, report: &mut Report) {
         }
     }
     check_consul_tls(document, report);
+    admin_tokens::check(document, report);
     if let Some(address) = admin.filter(|address| !address.value.ip().is_loopback()) {
         let message = format!("the admin API can be reached from elsewhere at {}", address.value);
         let help = Some("write `address: 127.0.0.1:9901`, and reach it by SSH or a sidecar".to_owned());

@@ -4,6 +4,7 @@
 //! Pure: the same document, catalog and carried parts give the same snapshot. `check`, a dry run, start and reload
 //! all go through here.
 
+mod admin_tokens;
 mod conditions;
 mod conflicts;
 mod doors;
