@@ -20,14 +20,16 @@
 //! # }
 //! ```
 //!
-//! Four binaries:
+//! Five binaries:
 //! - `portcullis-load` — the driver as a process: `--url … --rate 200 --duration 5s`, or until its
 //!   standard input closes; JSON on standard output; exit code 0 only if every answer was right.
 //! - `portcullis-origin` — a small server to stand behind a proxy.
 //! - `portcullis-bare` — a Pingora proxy with nothing in it: the yardstick.
 //! - `portcullis-cost` — what the gateway costs beside that yardstick, in CPU time per request.
+//! - `portcullis-mayhem` — kills the sample services and what is around them while customers order, and does the
+//!   books at the end (`docs/events.md`).
 //!
-//! How the last one measures, and what its figures do not say, is in `METHODOLOGY.md`.
+//! How the cost is measured, and what its figures do not say, is in `METHODOLOGY.md`.
 
 mod clock;
 mod connections;

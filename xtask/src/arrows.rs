@@ -65,7 +65,8 @@ const RULES: &[Rule] = &[
         may_use: &["portcullis-consul-wire"],
         never: &["pingora", "pingora-core", "portcullis-core"],
     },
-    Rule { name: "portcullis-loadtest", may_use: &[], never: &["portcullis-core"] },
+    Rule { name: "portcullis-brokers", may_use: &[], never: NO_RUNTIME },
+    Rule { name: "portcullis-loadtest", may_use: &["portcullis-brokers"], never: &["portcullis-core"] },
     Rule { name: "xtask", may_use: &["portcullis-schema", "portcullis-plugin-builtin"], never: NO_RUNTIME },
 ];
 

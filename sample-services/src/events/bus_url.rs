@@ -6,6 +6,8 @@ use thiserror::Error;
 
 /// Brokers of Kafka that one URL may name; the rest is learned from them.
 const BROKERS_MAX: usize = 16;
+/// Settings of Kafka's client that one URL may name.
+const SETTINGS_MAX: usize = 32;
 
 /// Which bus, and where it is.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -15,8 +17,13 @@ pub enum BusUrl {
     Http,
     /// A RabbitMQ broker, by its `amqp://` or `amqps://` URL.
     RabbitMq(String),
-    /// Brokers of a Kafka cluster, as `host:port`.
-    Kafka(Vec<String>),
+    /// A Kafka cluster.
+    Kafka {
+        /// Some of its brokers, as `host:port`.
+        brokers: Vec<String>,
+        /// Settings of the client, from the query of the URL.
+        settings: Vec<(String, String)>,
+    },
 }
 
 /// A URL that names no bus.
@@ -33,6 +40,11 @@ pub enum BadBusUrl {
     /// More brokers than anybody needs to begin with.
     #[error("BUS_URL names more than {BROKERS_MAX} brokers; the rest is learned from the first that answers")]
     TooMany,
+    /// The part after the `?` cannot be read.
+    #[error(
+        "BUS_URL's settings are NAME=VALUE[&NAME=VALUE], percent-encoded, at most {SETTINGS_MAX}, such as kafka://HOST:PORT?session.timeout.ms=10000"
+    )]
+    Settings,
 }
 
 impl BusUrl {
@@ -51,21 +63,31 @@ impl BusUrl {
                 let host = authority.rsplit('@').next().unwrap_or_default();
                 if host.is_empty() { Err(BadBusUrl::NoHost) } else { Ok(Self::RabbitMq(text.to_owned())) }
             }
-            "kafka" => {
-                let brokers: Vec<String> =
-                    rest.trim_end_matches('/').split(',').map(|broker| broker.trim().to_owned()).collect();
-                if brokers.len() > BROKERS_MAX {
-                    return Err(BadBusUrl::TooMany);
-                }
-                if brokers.iter().all(|broker| is_host_and_port(broker)) {
-                    Ok(Self::Kafka(brokers))
-                } else {
-                    Err(BadBusUrl::NoHost)
-                }
-            }
+            "kafka" => kafka(rest),
             _ => Err(BadBusUrl::Scheme),
         }
     }
+}
+
+fn kafka(rest: &str) -> Result<BusUrl, BadBusUrl> {
+    let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let brokers: Vec<String> =
+        authority.trim_end_matches('/').split(',').map(|broker| broker.trim().to_owned()).collect();
+    if brokers.len() > BROKERS_MAX {
+        return Err(BadBusUrl::TooMany);
+    }
+    if !brokers.iter().all(|broker| is_host_and_port(broker)) {
+        return Err(BadBusUrl::NoHost);
+    }
+    // Any host will do: what is wanted is how a URL writes a query.
+    let url = reqwest::Url::parse(&format!("http://localhost/?{query}")).map_err(|_| BadBusUrl::Settings)?;
+    let settings: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if settings.len() > SETTINGS_MAX
+        || settings.iter().any(|(name, value)| name.is_empty() || value.is_empty())
+    {
+        return Err(BadBusUrl::Settings);
+    }
+    Ok(BusUrl::Kafka { brokers, settings })
 }
 
 fn is_host_and_port(text: &str) -> bool {
@@ -77,7 +99,7 @@ impl fmt::Debug for BusUrl {
         match self {
             Self::Http => f.write_str("Http"),
             Self::RabbitMq(_) => f.write_str("RabbitMq(***)"),
-            Self::Kafka(brokers) => f.debug_tuple("Kafka").field(brokers).finish(),
+            Self::Kafka { brokers, .. } => f.debug_tuple("Kafka").field(brokers).finish(),
         }
     }
 }
@@ -91,8 +113,14 @@ mod tests {
         assert_eq!(BusUrl::parse(""), Ok(BusUrl::Http));
         let amqp = "amqp://shop:s3cret@localhost:5672/%2f";
         assert_eq!(BusUrl::parse(amqp), Ok(BusUrl::RabbitMq(amqp.to_owned())));
-        let brokers = BusUrl::Kafka(vec!["a:9092".to_owned(), "b:9093".to_owned()]);
-        assert_eq!(BusUrl::parse("kafka://a:9092,b:9093"), Ok(brokers));
+        let brokers = vec!["a:9092".to_owned(), "b:9093".to_owned()];
+        let plain = BusUrl::Kafka { brokers: brokers.clone(), settings: Vec::new() };
+        assert_eq!(BusUrl::parse("kafka://a:9092,b:9093"), Ok(plain));
+        let settings = vec![("sasl.username".to_owned(), "a&b".to_owned())];
+        assert_eq!(
+            BusUrl::parse("kafka://a:9092,b:9093/?sasl.username=a%26b"),
+            Ok(BusUrl::Kafka { brokers, settings })
+        );
     }
 
     #[test]
@@ -102,12 +130,15 @@ mod tests {
         assert_eq!(BusUrl::parse("amqp://user:pass@"), Err(BadBusUrl::NoHost));
         assert_eq!(BusUrl::parse("kafka://a"), Err(BadBusUrl::NoHost));
         assert_eq!(BusUrl::parse("kafka://"), Err(BadBusUrl::NoHost));
+        assert_eq!(BusUrl::parse("kafka://a:1?acks"), Err(BadBusUrl::Settings));
         assert_eq!(BusUrl::parse(&format!("kafka://{}a:1", "a:1,".repeat(16))), Err(BadBusUrl::TooMany));
     }
 
     #[test]
     fn a_password_is_not_shown() {
-        let url = BusUrl::parse("amqp://shop:s3cret@localhost").unwrap();
-        assert!(!format!("{url:?}").contains("s3cret"));
+        for url in ["amqp://shop:s3cret@localhost", "kafka://a:1?sasl.password=s3cret"] {
+            let url = BusUrl::parse(url).unwrap();
+            assert!(!format!("{url:?}").contains("s3cret"));
+        }
     }
 }

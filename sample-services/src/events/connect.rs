@@ -37,7 +37,29 @@ pub fn connect(
 ) -> Result<Arc<dyn Bus>, ConnectError> {
     match url {
         BusUrl::Http => Ok(without_broker()),
-        BusUrl::RabbitMq(_) => Err(ConnectError::NotBuilt { broker: "RabbitMQ", feature: "rabbitmq" }),
-        BusUrl::Kafka(_) => Err(ConnectError::NotBuilt { broker: "Kafka", feature: "kafka" }),
+        BusUrl::RabbitMq(url) => rabbitmq(url),
+        BusUrl::Kafka { brokers, settings } => kafka(brokers, settings),
     }
+}
+
+#[cfg(feature = "rabbitmq")]
+fn rabbitmq(url: &str) -> Result<Arc<dyn Bus>, ConnectError> {
+    let bus = super::rabbitmq::RabbitMq::new(url).map_err(ConnectError::Unusable)?;
+    Ok(Arc::new(bus))
+}
+
+#[cfg(not(feature = "rabbitmq"))]
+fn rabbitmq(_: &str) -> Result<Arc<dyn Bus>, ConnectError> {
+    Err(ConnectError::NotBuilt { broker: "RabbitMQ", feature: "rabbitmq" })
+}
+
+#[cfg(feature = "kafka")]
+fn kafka(brokers: &[String], settings: &[(String, String)]) -> Result<Arc<dyn Bus>, ConnectError> {
+    let bus = super::kafka::Kafka::new(brokers, settings).map_err(ConnectError::Unusable)?;
+    Ok(Arc::new(bus))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka(_: &[String], _: &[(String, String)]) -> Result<Arc<dyn Bus>, ConnectError> {
+    Err(ConnectError::NotBuilt { broker: "Kafka", feature: "kafka" })
 }

@@ -19,6 +19,14 @@ mod subscribers;
 mod backoff;
 mod bus_url;
 mod connect;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(any(feature = "rabbitmq", feature = "kafka"))]
+mod lanes;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
+#[cfg(any(feature = "rabbitmq", feature = "kafka"))]
+mod reconnect;
 mod wiring;
 
 #[cfg(test)]

@@ -26,10 +26,11 @@ use crate::store::{Store, StoreError};
 const AT_ONCE: usize = 16;
 /// Longest wait for the bus to take one event.
 const PUBLISH_WAIT: Duration = Duration::from_secs(15);
-/// How long the lease is held without being renewed, in milliseconds.
-const LEASE_MS: i64 = 10_000;
+/// How long the lease is held without being renewed, in milliseconds. So long nothing is published after a relay
+/// was killed; one that was only held up for longer publishes beside the next one, and consumers know what they know.
+const LEASE_MS: i64 = 3_000;
 /// How long before its end the lease is renewed, in milliseconds.
-const RENEW_AHEAD_MS: i64 = 6_000;
+const RENEW_AHEAD_MS: i64 = 2_000;
 /// How long a published event is kept, in milliseconds: a day.
 const KEPT_MS: i64 = 86_400_000;
 /// Published events that are deleted at a time.
