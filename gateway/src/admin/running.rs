@@ -7,6 +7,8 @@ use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use portcullis_schema::parse_duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +20,7 @@ use super::tokens::Caller;
 use crate::clock;
 use crate::events::Kind;
 use crate::operator::Operator;
-use crate::stopping::Wish;
+use crate::stopping::{Stopping, Wish};
 use crate::telemetry::log_level::{Level, LogLevel};
 
 /// How long a level holds unless `for` says otherwise.
@@ -141,14 +143,33 @@ pub(super) async fn drain(
     State(operator): State<Arc<Operator>>,
     Extension(caller): Extension<Caller>,
     request: Request,
-) -> Result<(StatusCode, Json<Draining>), Problem> {
+) -> Result<Response, Problem> {
     let is_empty = request.body().size_hint().exact() == Some(0);
     let wanted = if is_empty { Drain::default() } else { Body::<Drain>::from_request(request, &()).await?.0 };
     let grace = span("grace", wanted.grace.as_deref(), GRACE_MAX)?;
     operator.events.tell(Kind::Draining, json!({ "by": &*caller.name }));
-    operator.stopping.wish(Wish { grace });
     let connections = operator.listeners.in_flight().count();
-    Ok((StatusCode::ACCEPTED, Json(Draining { phase: "draining", connections })))
+    let answer = (StatusCode::ACCEPTED, Json(Draining { phase: "draining", connections })).into_response();
+    let once_answered = OnceAnswered { stopping: operator.stopping.clone(), wish: Wish { grace } };
+    Ok(answer.map(|body| {
+        axum::body::Body::new(body.map_frame(move |frame| {
+            let _until_the_last = &once_answered;
+            frame
+        }))
+    }))
+}
+
+/// Wishes that the gateway stop when it is dropped, with the body of the answer: an idle gateway stops at once, and
+/// whoever asked would otherwise not hear that it does.
+struct OnceAnswered {
+    stopping: Arc<Stopping>,
+    wish: Wish,
+}
+
+impl Drop for OnceAnswered {
+    fn drop(&mut self) {
+        self.stopping.wish(self.wish);
+    }
 }
 
 fn show(log: &LogLevel) -> LogLevelStatus {

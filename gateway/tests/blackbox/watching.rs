@@ -141,6 +141,8 @@ fn requests_are_kept_while_somebody_looks_and_found_by_what_they_were() {
     });
     let gateway = start(&upstream);
     assert_eq!(gateway.get("/api/unseen").status, 200);
+    // An answer may be read before its request is put away.
+    until("it is over", || gateway.metric("gateway_overhead_seconds_count{route=\"orders\"}") >= 1.0);
     look(&gateway);
     let good = gateway.get("/api/good");
     assert_eq!(gateway.ask("POST", "/api/broken", &[], "x").status, 503);
