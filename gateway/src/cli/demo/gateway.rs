@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::broken::{Broken, ensure};
@@ -10,6 +11,10 @@ use super::ports::Doors;
 use super::samples::Samples;
 use crate::state_dir::TOKEN_FILE;
 use crate::telemetry::names;
+
+/// Where a change is put on trial. Demonstrations run on busy machines, where the slowest answers vary more than the
+/// default allows.
+const TRIAL: &str = "/api/v1/config?confirm_within=60s&max_p99_ratio=20";
 
 /// A client of the two doors that are not for clients.
 #[derive(Debug)]
@@ -78,6 +83,30 @@ impl Gateway {
         let seen = self.admin.get("/api/v1/status", self.token.as_deref()).await?.expect(200)?;
         let generation = seen.json().get("generation").and_then(Value::as_u64);
         generation.ok_or_else(|| Broken::new(seen.instead_of("a generation")))
+    }
+
+    /// Merges a patch into the configuration, on trial for a minute.
+    pub(super) async fn try_out(&self, patch: &Value) -> Result<Seen, Broken> {
+        let token = self.token.as_deref();
+        let tag = self.admin.get("/api/v1/config", token).await?.expect(200)?.expect_header("etag")?;
+        let fields = [("if-match", &*tag), ("content-type", "application/merge-patch+json")];
+        self.admin.send(Method::PATCH, TRIAL, token, &fields, Some(patch)).await
+    }
+
+    /// Makes what is on trial stay.
+    pub(super) async fn confirm(&self) -> Result<Seen, Broken> {
+        self.admin.post("/api/v1/config/confirm", self.token.as_deref(), &json!({})).await
+    }
+
+    /// The revision of the configuration that is in use and kept; none while another is on trial.
+    pub(super) async fn revision_kept(&self) -> Result<Option<u64>, Broken> {
+        let seen = self.admin.get("/api/v1/config/history", self.token.as_deref()).await?.expect(200)?;
+        let history = seen.json();
+        let items = history.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let in_use = items.iter().find(|item| item.get("in_use") == Some(&Value::Bool(true)));
+        let is_on_trial = history.get("pending").is_some();
+        ensure(is_on_trial != in_use.is_some(), || seen.instead_of("one revision, kept or on trial"))?;
+        Ok(in_use.and_then(|item| item.get("revision")).and_then(Value::as_u64))
     }
 
     pub(super) async fn reload(&self) -> Result<Seen, Broken> {

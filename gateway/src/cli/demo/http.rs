@@ -44,22 +44,24 @@ impl Http {
     }
 
     pub(super) async fn get(&self, path: &str, token: Option<&str>) -> Result<Seen, Broken> {
-        self.send(Method::GET, path, token, None).await
+        self.send(Method::GET, path, token, &[], None).await
     }
 
     pub(super) async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Result<Seen, Broken> {
-        self.send(Method::POST, path, token, Some(body)).await
+        self.send(Method::POST, path, token, &[], Some(body)).await
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Seen, Broken> {
-        self.send(Method::PUT, path, None, Some(body)).await
+        self.send(Method::PUT, path, None, &[], Some(body)).await
     }
 
-    async fn send(
+    /// With header fields beside those that every request has.
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         token: Option<&str>,
+        fields: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Seen, Broken> {
         let began = clock::now();
@@ -67,6 +69,9 @@ impl Http {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(token) = token {
             request = request.bearer_auth(token);
+        }
+        for (name, value) in fields {
+            request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(body);

@@ -31,7 +31,7 @@ pub(super) struct Load(Process);
 pub(super) struct Report {
     pub(super) sent: u64,
     ok: u64,
-    failed: u64,
+    pub(super) failed: u64,
     failed_by_kind: BTreeMap<String, Failures>,
     latency: Latency,
     spread: BTreeMap<String, u64>,

@@ -8,6 +8,8 @@ mod story;
 
 mod stage;
 
+mod books;
+mod bus;
 mod gateway;
 mod load;
 mod registry;
@@ -31,6 +33,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::complain;
 use broken::Broken;
+use bus::Broker;
 use narrator::{Audience, Held, Narrator};
 use shop::PASSWORD;
 use stage::{Stage, Upkeep};
@@ -39,7 +42,8 @@ use stage::{Stage, Upkeep};
 #[command(after_help = "Examples:
   portcullis demo                                  the story, then a shop to play with until Ctrl-C
   portcullis demo --once                           the story alone; exit code 0 only if every step held
-  portcullis demo --consul http://127.0.0.1:8500   on a Consul agent instead of the embedded registry")]
+  portcullis demo --consul http://127.0.0.1:8500   on a Consul agent instead of the embedded registry
+  portcullis demo --bus amqp://127.0.0.1:5672      with events through RabbitMQ; kafka://127.0.0.1:9092 for Kafka")]
 pub(super) struct Demo {
     /// Play the story and end; exit code 0 only if every step held
     #[arg(long)]
@@ -47,6 +51,9 @@ pub(super) struct Demo {
     /// Register with this Consul instead of the embedded registry
     #[arg(long, value_name = "URL", value_parser = registry::target)]
     consul: Option<String>,
+    /// Carry events through this broker, amqp://… or kafka://…, instead of over HTTP
+    #[arg(long, value_name = "URL", value_parser = bus::broker)]
+    bus: Option<Broker>,
     /// Where customers connect, on this machine (default: 127.0.0.1:8080, or a free port)
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen)]
     listen: Option<SocketAddr>,
@@ -96,7 +103,7 @@ impl Demo {
         let mut narrator = Narrator::new(if self.json { Audience::Program } else { Audience::People });
         let upkeep = if self.once { Upkeep::Story } else { Upkeep::Playground };
         let set = tokio::select! {
-            set = Stage::set(upkeep, self.consul.as_deref(), self.listen) => set,
+            set = Stage::set(upkeep, self.consul.as_deref(), self.bus.clone(), self.listen) => set,
             () = stop.asked() => return Ok(ExitCode::FAILURE),
         };
         let mut stage = match set {

@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::broken::Broken;
@@ -18,6 +19,8 @@ use super::broken::Broken;
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// Bytes of a log that are looked at, from its end.
 const LOG_BYTES_MAX: u64 = 256 << 10;
+/// Lines of a log that are searched.
+const LINES_MAX: usize = 2_000;
 
 /// A program the demo starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +133,11 @@ impl Process {
     pub(super) async fn kill(&mut self) {
         // An error means that it has ended already.
         let _ = self.child.kill().await;
+    }
+
+    /// What it logged last, as far as it is JSON.
+    pub(super) fn lines(&self) -> Vec<Value> {
+        tail(&self.log, LINES_MAX).iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// How it ended, if it has.

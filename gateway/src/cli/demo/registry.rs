@@ -133,6 +133,14 @@ impl Registry {
         Ok((entries.len(), entries.iter().filter(|entry| passes(entry)).count()))
     }
 
+    /// The tags of each instance of a service that passes its checks.
+    pub(super) async fn tags(&self, service: &str) -> Result<Vec<Vec<String>>, Broken> {
+        let seen = self.api.get(&format!("/v1/health/service/{service}"), None).await?.expect(200)?;
+        let entries = seen.json();
+        let entries = entries.as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(entries.iter().filter(|entry| passes(entry)).map(tags).collect())
+    }
+
     /// Removes an instance that cannot do so itself any more.
     pub(super) async fn forget(&self, id: &str) -> Result<(), Broken> {
         self.api.put(&format!("/v1/agent/service/deregister/{id}"), &json!({})).await.map(|_| ())
@@ -150,6 +158,12 @@ impl Registry {
 fn passes(entry: &Value) -> bool {
     let checks = entry.get("Checks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     checks.iter().all(|check| check.get("Status").and_then(Value::as_str) == Some("passing"))
+}
+
+fn tags(entry: &Value) -> Vec<String> {
+    let tags =
+        entry.pointer("/Service/Tags").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    tags.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// `host:port` of a Consul's address.

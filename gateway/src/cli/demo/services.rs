@@ -85,6 +85,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) registry: &'a str,
     /// How to reach the other services.
     pub(super) gateway: SocketAddr,
+    /// The broker that carries events; without one they go over HTTP.
+    pub(super) bus: Option<&'a str>,
+    /// What only this instance is told.
+    pub(super) own: &'a [(&'a str, &'a str)],
 }
 
 impl Instance {
@@ -101,14 +105,19 @@ impl Instance {
             .env("CONSUL_HTTP_ADDR", around.registry)
             .env("DATA_DIR", around.data)
             .env("MISCHIEF", "on")
-            .env("GATEWAY_URL", format!("http://{}", around.gateway));
+            .env("GATEWAY_URL", format!("http://{}", around.gateway))
+            .envs(around.bus.map(|url| ("BUS_URL", url)))
+            .envs(around.own.iter().copied());
         let mut process = programs.start(name, command)?;
         let what = format!("{name} to serve");
         let serving = until(&what, START_WAIT, async || {
             let lines = tail(&process.log, LINES_MAX);
             match (lines.iter().find_map(|line| address(line)), process.ended()) {
                 (Some(address), None) => Ok(Ok(address)),
-                (_, Some(status)) => Ok(Err(Broken::new(format!("{name} ended at once: {status}")))),
+                (_, Some(status)) => {
+                    let why = lines.iter().find_map(|line| why(line)).unwrap_or_else(|| status.to_string());
+                    Ok(Err(Broken::new(format!("{name} ended at once: {why}"))))
+                }
                 (None, None) => Err("no word of it in its log".to_owned()),
             }
         });
@@ -122,14 +131,22 @@ impl Instance {
         format!("{}-{ip}-{}", self.service.name(), self.address.port())
     }
 
-    /// Tells a payment instance whether to fail.
-    pub(super) async fn set_mischief(&self, fail: bool) -> Result<(), Broken> {
+    /// Tells an instance how to misbehave; what is left out is off.
+    pub(super) async fn misbehave(&self, mischief: &Value) -> Result<(), Broken> {
         let direct = Http::new(format!("http://{}", self.address))?;
-        direct
-            .put("/mischief", &json!({ "error_rate": if fail { 1 } else { 0 } }))
-            .await?
-            .expect(200)
-            .map(|_| ())
+        direct.put("/mischief", mischief).await?.expect(200).map(|_| ())
+    }
+
+    /// Tells an instance to behave again.
+    pub(super) async fn behave(&self) -> Result<(), Broken> {
+        self.misbehave(&json!({})).await
+    }
+
+    /// The lines of its log that belong to a request, or that were caused by it.
+    pub(super) fn lines_of(&self, request_id: &str) -> Vec<Value> {
+        let parsed = self.process.lines();
+        let is_of = |line: &Value| line.get("request_id").and_then(Value::as_str) == Some(request_id);
+        parsed.into_iter().filter(is_of).collect()
     }
 }
 
@@ -138,6 +155,13 @@ fn address(line: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
     ensure(line.get("msg")?.as_str() == Some("serving"), String::new).ok()?;
     line.get("fields")?.get("address")?.as_str()?.parse().ok()
+}
+
+/// Why an instance could not start, from the log line that says so.
+fn why(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    ensure(line.get("msg")?.as_str() == Some("cannot start"), String::new).ok()?;
+    line.get("fields")?.get("error")?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -151,5 +175,13 @@ mod tests {
         let other = r#"{"level":"info","msg":"registered","fields":{"address":"127.0.0.1:40123"}}"#;
         assert_eq!(address(other), None);
         assert_eq!(address("no json"), None);
+    }
+
+    #[test]
+    fn the_reason_is_read_from_the_line_that_says_cannot_start() {
+        let refused =
+            r#"{"level":"error","msg":"cannot start","fields":{"error":"BUS_URL names no broker"}}"#;
+        assert_eq!(why(refused).as_deref(), Some("BUS_URL names no broker"));
+        assert_eq!(why(r#"{"msg":"serving","fields":{"error":"x"}}"#), None);
     }
 }

@@ -1,5 +1,6 @@
 //! A customer of the shop: signs up, logs in, looks around, orders. Knows only the gateway.
 
+use http::Method;
 use serde_json::json;
 
 use super::broken::Broken;
@@ -52,6 +53,18 @@ impl Shop {
 
     pub(super) async fn order(&self, token: Option<&str>) -> Result<Seen, Broken> {
         self.0.post("/api/orders", token, &json!({ "product_id": PRODUCT, "quantity": 1 })).await
+    }
+
+    /// Orders a piece; the same key is the same order, however often it is sent.
+    pub(super) async fn order_once(&self, token: &str, key: &str) -> Result<Seen, Broken> {
+        let body = json!({ "product_id": PRODUCT, "quantity": 1 });
+        let fields = [("idempotency-key", key)];
+        self.0.send(Method::POST, "/api/orders", Some(token), &fields, Some(&body)).await
+    }
+
+    /// How an order is.
+    pub(super) async fn find(&self, token: &str, order: &str) -> Result<Seen, Broken> {
+        self.0.get(&format!("/api/orders/{order}"), Some(token)).await
     }
 
     pub(super) async fn orders(&self, token: &str) -> Result<Seen, Broken> {

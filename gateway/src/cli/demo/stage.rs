@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::broken::{Broken, ensure};
+use super::bus::Broker;
 use super::folder::Folder;
 use super::gateway::Gateway;
+use super::http::Http;
 use super::load::Load;
 use super::ports::{Doors, Liking};
 use super::processes::{Process, Program, Programs, append, tail};
@@ -53,6 +55,9 @@ pub(super) struct Stage {
     pub(super) instances: Vec<Instance>,
     pub(super) gateway: Gateway,
     pub(super) shop: Shop,
+    /// The gateway as the services among themselves know it.
+    pub(super) inside: Http,
+    pub(super) bus: Option<Broker>,
     pub(super) doors: Doors,
     pub(super) customer: Option<Customer>,
     gateway_process: Option<Process>,
@@ -67,6 +72,7 @@ impl Stage {
     pub(super) async fn set(
         upkeep: Upkeep,
         consul: Option<&str>,
+        bus: Option<Broker>,
         listen: Option<SocketAddr>,
     ) -> Result<Self, Broken> {
         let folder = Folder::make()?;
@@ -83,6 +89,8 @@ impl Stage {
         Ok(Self {
             gateway: Gateway::new(&doors)?,
             shop: Shop::new(format!("http://{}", from_here(doors.web)))?,
+            inside: Http::new(format!("http://{}", doors.internal))?,
+            bus,
             folder,
             programs,
             registry,
@@ -98,11 +106,25 @@ impl Stage {
 
     /// Starts one more instance of a service.
     pub(super) async fn start(&mut self, service: Service) -> Result<&Instance, Broken> {
+        self.start_with(service, &[]).await
+    }
+
+    /// Starts one more instance of a service that is told something of its own.
+    pub(super) async fn start_with(
+        &mut self,
+        service: Service,
+        own: &[(&str, &str)],
+    ) -> Result<&Instance, Broken> {
         self.n_started += 1;
         let name = format!("{}-{}", service.short(), self.n_started);
         let data = self.folder.data(service.short())?;
-        let around =
-            Surroundings { data: &data, registry: self.registry.url(), gateway: self.doors.internal };
+        let around = Surroundings {
+            data: &data,
+            registry: self.registry.url(),
+            gateway: self.doors.internal,
+            bus: self.bus.as_ref().map(Broker::url),
+            own,
+        };
         let instance = Instance::start(&self.programs, service, &name, around).await?;
         self.instances.push(instance);
         self.instances.last().ok_or_else(|| Broken::new("no instance"))
@@ -175,6 +197,33 @@ impl Stage {
         Ok(instance.address)
     }
 
+    /// Asks every instance of a service but those at `kept` to stop, and waits until they have.
+    pub(super) async fn stop_others(&mut self, service: Service, kept: &[SocketAddr]) -> usize {
+        let is_asked =
+            |instance: &mut Instance| instance.service == service && !kept.contains(&instance.address);
+        let mut asked: Vec<Instance> = self.instances.extract_if(.., is_asked).collect();
+        for instance in &asked {
+            instance.process.terminate();
+        }
+        for instance in &mut asked {
+            instance.process.stop().await;
+        }
+        asked.len()
+    }
+
+    /// Whether an instance died by itself.
+    pub(super) fn somebody_died(&mut self) -> bool {
+        self.instances.iter_mut().any(|instance| instance.process.ended().is_some())
+    }
+
+    /// Takes an instance that died by itself from the stage; what it was registered as is left behind.
+    pub(super) fn bury_one(&mut self) -> Option<Instance> {
+        let idx = self.instances.iter_mut().position(|instance| instance.process.ended().is_some())?;
+        let dead = self.instances.remove(idx);
+        self.lost.push(dead.id());
+        Some(dead)
+    }
+
     /// How many instances of a service run.
     pub(super) fn n_running(&self, service: Service) -> usize {
         self.instances.iter().filter(|instance| instance.service == service).count()
@@ -204,6 +253,11 @@ impl Stage {
         let lines = tail(&self.programs.log_file("access.log"), ACCESS_LINES_MAX);
         let parsed = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         parsed.filter(|line| line.get("id").and_then(Value::as_str) == Some(id)).collect()
+    }
+
+    /// What the gateway logged last, beside the access log.
+    pub(super) fn gateway_lines(&self) -> Vec<Value> {
+        self.gateway_process.as_ref().map(Process::lines).unwrap_or_default()
     }
 
     /// Ends when the gateway does.

@@ -1,12 +1,17 @@
-//! The story: eleven steps, each of which holds or ends it.
+//! The story: sixteen steps, each of which holds or ends it.
 
+mod conserved;
 mod crash;
 mod documents;
+mod events;
 mod opening;
 mod outage;
 mod payment;
+mod release;
 mod reload;
 mod scaling;
+mod trail;
+mod trial;
 
 use super::broken::Broken;
 use super::narrator::Narrator;
@@ -26,10 +31,15 @@ enum Step {
     RegistryAway,
     Reloads,
     Apart,
+    Release,
+    Trials,
+    Events,
+    Trail,
+    Conserved,
 }
 
 impl Step {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 16] = [
         Self::Registered,
         Self::SignedUp,
         Self::Tokens,
@@ -41,6 +51,11 @@ impl Step {
         Self::RegistryAway,
         Self::Reloads,
         Self::Apart,
+        Self::Release,
+        Self::Trials,
+        Self::Events,
+        Self::Trail,
+        Self::Conserved,
     ];
 
     const fn title(self) -> &'static str {
@@ -56,6 +71,13 @@ impl Step {
             Self::RegistryAway => "the registry is away for a while, under load",
             Self::Reloads => "a bad configuration is refused, a good one applied under load",
             Self::Apart => "one service down leaves the others",
+            Self::Release => "product is replaced by a new version under load",
+            Self::Trials => "a configuration on trial: a bad one reverts by itself, a good one is confirmed",
+            Self::Events => "orders are paid by events, and cancelled by events",
+            Self::Trail => "one id tells the whole story, through all logs",
+            Self::Conserved => {
+                "order, payment and product are killed (-9) amid orders: nothing lost, nothing doubled"
+            }
         }
     }
 
@@ -72,6 +94,11 @@ impl Step {
             Self::RegistryAway => outage::registry_away(stage, narrator).await,
             Self::Reloads => reload::reloads(stage, narrator).await,
             Self::Apart => outage::user_service_away(stage, narrator).await,
+            Self::Release => release::replaced(stage, narrator).await,
+            Self::Trials => trial::trials(stage, narrator).await,
+            Self::Events => events::both_ways(stage, narrator).await,
+            Self::Trail => trail::followed(stage, narrator).await,
+            Self::Conserved => conserved::conserved(stage, narrator).await,
         }
     }
 }
@@ -80,7 +107,7 @@ impl Step {
 pub(super) async fn tell(stage: &mut Stage, narrator: &mut Narrator) -> Result<(), Broken> {
     for step in Step::ALL {
         narrator.begin(step.title());
-        // Boxed: eleven steps in one future would lie on the stack whole.
+        // Boxed: sixteen steps in one future would lie on the stack whole.
         match Box::pin(step.play(stage, narrator)).await {
             Ok(()) => narrator.held(),
             Err(broken) => {

@@ -23,6 +23,13 @@ const GUESSES_MAX: usize = 20;
 
 pub(super) async fn registered(stage: &mut Stage, narrator: &mut Narrator) -> Result<(), Broken> {
     narrator.fact(stage.registry.describe());
+    match &stage.bus {
+        None => narrator.fact("events go over HTTP, from the outbox of one service to the inbox of another"),
+        Some(broker) => {
+            broker.reach().await?;
+            narrator.fact(format!("events go through {}", broker.describe()));
+        }
+    }
     for service in Service::ALL {
         let (n_before, _) = stage.registry.instances(service.name()).await?;
         ensure(n_before == 0, || {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cli::demo::broken::{Broken, ensure};
 use crate::cli::demo::narrator::{Narrator, Seconds};
 use crate::cli::demo::samples::Samples;
@@ -19,10 +21,10 @@ const FALLBACK: &str = "Your order is safe";
 
 pub(super) async fn fails(stage: &mut Stage, narrator: &mut Narrator) -> Result<(), Broken> {
     let before = stage.gateway.samples().await?;
-    stage.one(Service::Payment)?.set_mischief(true).await?;
+    stage.one(Service::Payment)?.misbehave(&json!({ "error_rate": 1 })).await?;
     let waiting = retried_and_tripped(stage, &before, narrator).await?;
     left_alone(stage, narrator).await?;
-    stage.one(Service::Payment)?.set_mischief(false).await?;
+    stage.one(Service::Payment)?.behave().await?;
     recovered(stage, &waiting, narrator).await
 }
 
