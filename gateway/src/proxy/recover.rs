@@ -210,6 +210,11 @@ pub(super) async fn give_up(
         // The head is out: the only honest signal left is to break the connection off.
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
+    if exchange.plan().is_some() {
+        // Pingora closes the client's connection after an attempt that failed, whatever is answered: the answer says so,
+        // lest the client send its next request into the closing connection.
+        session.set_keepalive(None);
+    }
     if let Some(code) = respond::replace(session, exchange, gateway).await {
         return FailToProxy { error_code: code, can_reuse_downstream: false };
     }

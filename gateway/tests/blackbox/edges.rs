@@ -38,6 +38,39 @@ fn the_rest_of_a_body_that_was_refused_is_no_request() {
     assert_eq!(upstream.count(), 1);
 }
 
+/// A client that is not told sends its next request into a connection that is being closed.
+#[test]
+fn an_answer_says_so_if_its_connection_is_closed() {
+    let upstream = Upstream::answering("hello");
+    let gateway = Gateway::start(&format!(
+        "routes:\n  dead: {{ path: /dead, to: \"http://{}\" }}\n  tripped: {{ path: /tripped, to: \"http://{}\", \
+         circuit_breaker: {{ consecutive: 1 }}, fallback: {{ status: 503, json: {{}} }} }}\n  \
+         well: {{ path: /**, to: \"http://{}\", max_body: 1KiB }}",
+        closed_address(),
+        closed_address(),
+        upstream.address
+    ));
+    for (method, target, body, status) in [
+        ("GET", "/dead", "", 502),
+        ("POST", "/dead", "abc", 502),
+        ("GET", "/tripped", "", 503),
+        ("GET", "/tripped", "", 503),
+        ("GET", "/", "", 200),
+        ("PATCH", "/", &"x".repeat(2048), 413),
+    ] {
+        let mut client = gateway.client();
+        let reply = client.ask(method, target, &[], body);
+        assert_eq!(reply.status, status, "{target}");
+        if reply.header("connection") == Some("close") {
+            assert!(client.is_closed(), "{target}");
+        } else {
+            client.send(request("GET", "/", &[], ""));
+            let next = client.reply_to("GET").map(|next| next.status);
+            assert_eq!(next, Some(200), "{method} {target} promised to go on");
+        }
+    }
+}
+
 #[test]
 fn trailers_of_a_request_never_become_fields() {
     let upstream = Upstream::answering("hello");

@@ -1,6 +1,6 @@
 //! The bus without a broker: events go from the outbox to each consumer by HTTP, through the gateway.
 //!
-//! Consumers are those that the registry names ([`subscribers`](super::subscribers)). An event is
+//! Consumers are those that the registry names (`subscribers`). An event is
 //! published once each of them has answered 2xx; who has is kept, so that one which is down does not
 //! make the others hear it again. An event that nobody wants yet waits.
 

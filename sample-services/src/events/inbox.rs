@@ -1,7 +1,7 @@
 //! From the bus into a service: each event takes effect once, however often it arrives.
 //!
 //! The effects, the events they cause and the note that this event was dealt with are one
-//! transaction. What no repetition can mend becomes a [dead letter](super::dead_letters), and so does
+//! transaction. What no repetition can mend becomes a dead letter (`dead_letters`), and so does
 //! every later event of its key, so that they stay in order; what passes is tried again a few times.
 
 use std::collections::HashMap;
