@@ -342,7 +342,10 @@ proptest! {
 
 #[test]
 fn a_reset_opens_the_breakers_of_the_upstream_and_of_its_endpoints() {
-    let settings = CellSettings { breakers: vec![tripping_at_once()], ..Default::default() };
+    // A rate, for failures in a row are an endpoint's alone.
+    let (failure_rate, window) = (Some(0.5), NonZeroU32::new(2).unwrap());
+    let breakers = vec![BreakerSettings { failure_rate, window, ..tripping_at_once() }];
+    let settings = CellSettings { breakers, ..Default::default() };
     let cell = cell(settings, &passing([1, 2]));
     let ask = Ask { now: NOW, breaker: Some(BreakerIdx(0)), tried: &[] };
     cell.pick(&ask, &mut chance()).unwrap().finish(Verdict::Failure, NOW);
