@@ -53,6 +53,7 @@ mod tests {
         let all = all_keys![
             AccessLog,
             Admin,
+            AdminToken,
             ApiKey,
             ApiKeyHash,
             Backoff,
