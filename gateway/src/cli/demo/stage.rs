@@ -197,18 +197,12 @@ impl Stage {
         Ok(instance.address)
     }
 
-    /// Asks every instance of a service but those at `kept` to stop, and waits until they have.
-    pub(super) async fn stop_others(&mut self, service: Service, kept: &[SocketAddr]) -> usize {
-        let is_asked =
-            |instance: &mut Instance| instance.service == service && !kept.contains(&instance.address);
-        let mut asked: Vec<Instance> = self.instances.extract_if(.., is_asked).collect();
-        for instance in &asked {
-            instance.process.terminate();
-        }
-        for instance in &mut asked {
-            instance.process.stop().await;
-        }
-        asked.len()
+    /// Asks an instance of a service that is not at `kept` to stop, and waits until it has. False if there is none.
+    pub(super) async fn stop_other(&mut self, service: Service, kept: &[SocketAddr]) -> bool {
+        let is_other = |instance: &Instance| instance.service == service && !kept.contains(&instance.address);
+        let Some(idx) = self.instances.iter().position(is_other) else { return false };
+        self.instances.remove(idx).process.stop().await;
+        true
     }
 
     /// Whether an instance died by itself.

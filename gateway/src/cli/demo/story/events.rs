@@ -65,7 +65,7 @@ async fn switched(stage: &mut Stage, narrator: &mut Narrator) -> Result<(), Brok
         Ok(ensure(passing.contains(&new.to_string().as_str()), || passing.join(", "))?)
     })
     .await?;
-    stage.stop_others(Service::Order, &[new]).await;
+    while stage.stop_other(Service::Order, &[new]).await {}
     until("the gateway to know it alone", KNOWN_WAIT, async || {
         Ok(stage.gateway.upstream(Service::Order.upstream()).await?.expect_passing(1)?)
     })

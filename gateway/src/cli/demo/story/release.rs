@@ -36,11 +36,15 @@ pub(super) async fn replaced(stage: &mut Stage, narrator: &mut Narrator) -> Resu
     ));
     stage.answers(ANSWERS).await?;
     let began = clock::now();
-    let n_stopped = stage.stop_others(Service::Product, &new).await;
-    known(stage, INSTANCES).await?;
+    // One after the other, as a rolling update does: a gateway doubts that most of a service left at once.
+    let mut n_stopped = 0;
+    while stage.stop_other(Service::Product, &new).await {
+        n_stopped += 1;
+        known(stage, n_old + INSTANCES - n_stopped).await?;
+    }
     let took = clock::now().saturating_since(began);
     narrator.fact(format!(
-        "{n_stopped} old ones left the registry, finished their requests and ended, all within {}",
+        "{n_stopped} old ones left the registry, finished their requests and ended, one after the other, within {}",
         Seconds(took)
     ));
     stage.answers(ANSWERS).await?;
