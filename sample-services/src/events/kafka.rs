@@ -265,15 +265,11 @@ impl Bus for Kafka {
     ) {
         let mut reconnect = Reconnect::default();
         while !*stop.borrow() {
-            let Err(error) = self.consume_once(subscription, &handler, &mut stop, &mut reconnect).await
-            else {
-                continue;
-            };
-            let wait = reconnect.after_failure();
-            tracing::warn!(service = subscription.service, %error, ?wait, "no events from Kafka; trying on");
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                stopped = stop.wait_for(|stop| *stop) => if stopped.is_err() { return },
+            let consumed = self.consume_once(subscription, &handler, &mut stop, &mut reconnect).await;
+            if let Err(error) = consumed
+                && !reconnect.wait("Kafka", subscription.service, &error, &mut stop).await
+            {
+                return;
             }
         }
     }

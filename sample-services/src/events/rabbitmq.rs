@@ -209,15 +209,11 @@ impl Bus for RabbitMq {
     ) {
         let mut reconnect = Reconnect::default();
         while !*stop.borrow() {
-            let Err(error) = self.consume_once(subscription, &handler, &mut stop, &mut reconnect).await
-            else {
-                continue;
-            };
-            let wait = reconnect.after_failure();
-            tracing::warn!(service = subscription.service, %error, ?wait, "no events from RabbitMQ; trying on");
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                stopped = stop.wait_for(|stop| *stop) => if stopped.is_err() { return },
+            let consumed = self.consume_once(subscription, &handler, &mut stop, &mut reconnect).await;
+            if let Err(error) = consumed
+                && !reconnect.wait("RabbitMQ", subscription.service, &error, &mut stop).await
+            {
+                return;
             }
         }
     }

@@ -1,6 +1,9 @@
 //! How long to wait before the next try to reach a broker.
 
+use std::fmt;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::Backoff;
 use crate::chance::roll;
@@ -20,8 +23,25 @@ impl Reconnect {
         self.failures = 0;
     }
 
+    /// Tells that no events come from `broker` to `service`, and waits for the next try or for `stop`. False if nobody can
+    /// say stop any more.
+    pub(super) async fn wait(
+        &mut self,
+        broker: &'static str,
+        service: &'static str,
+        error: &impl fmt::Display,
+        stop: &mut watch::Receiver<bool>,
+    ) -> bool {
+        let wait = self.after_failure();
+        tracing::warn!(service, %error, ?wait, "no events from {broker}; trying on");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            stopped = stop.wait_for(|stop| *stop) => stopped.is_ok(),
+        }
+    }
+
     /// The wait after one more failure.
-    pub(super) fn after_failure(&mut self) -> Duration {
+    fn after_failure(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         Duration::from_millis(u64::try_from(BACKOFF.wait_ms(self.failures, roll())).unwrap_or_default())
     }
