@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use portcullis::cli::Cli;
-use portcullis_allocator::{MiMalloc, keep_pages_between_requests};
+use portcullis_allocator::{Allocator, keep_pages_between_requests};
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     keep_pages_between_requests();

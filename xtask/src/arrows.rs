@@ -66,7 +66,11 @@ const RULES: &[Rule] = &[
         never: &["pingora", "pingora-core", "portcullis-core"],
     },
     Rule { name: "portcullis-brokers", may_use: &[], never: NO_RUNTIME },
-    Rule { name: "portcullis-loadtest", may_use: &["portcullis-brokers"], never: &["portcullis-core"] },
+    Rule {
+        name: "portcullis-loadtest",
+        may_use: &["portcullis-allocator", "portcullis-brokers"],
+        never: &["portcullis-core"],
+    },
     Rule { name: "xtask", may_use: &["portcullis-schema", "portcullis-plugin-builtin"], never: NO_RUNTIME },
 ];
 

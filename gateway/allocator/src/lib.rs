@@ -1,11 +1,75 @@
-//! The gateway's allocator: mimalloc, with one setting that is not its default, and a word to it after start and reload.
+//! The gateway's allocator: mimalloc, asked in the shortest way, and a few words to it.
 //!
-//! Decides how long memory that was given back is kept. Holds the only
-//! `unsafe` of the workspace: a setting of a C library is set by a call to C.
+//! Decides which of mimalloc's doors an allocation takes, and how long memory that was given back is kept. Holds the
+//! only `unsafe` of the workspace: an allocator and the settings of a C library are calls to C.
 
-use std::ffi::{c_int, c_long};
+use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::{c_int, c_long, c_void};
 
-pub use mimalloc::MiMalloc;
+/// The allocator of a program: `#[global_allocator] static ALLOCATOR: Allocator = Allocator;`.
+///
+/// The binding's own asks for an alignment with every allocation, although nearly all are content with what mimalloc
+/// gives any block. mimalloc then looks for a block that happens to fit, and takes a larger one to cut if none does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allocator;
+
+/// Alignment that mimalloc gives every block of at least this size, in bytes (`MI_MAX_ALIGN_SIZE`).
+const NATURAL_ALIGNMENT: usize = 16;
+
+/// Whether any block of `size` bytes is aligned as `alignment` asks; the smallest are aligned to a word.
+const fn is_natural(size: usize, alignment: usize) -> bool {
+    alignment <= size_of::<usize>() || (alignment <= NATURAL_ALIGNMENT && size >= NATURAL_ALIGNMENT)
+}
+
+#[expect(unsafe_code, reason = "the trait of an allocator is unsafe, and so is the binding to mimalloc")]
+// SAFETY: mimalloc's functions keep `malloc`'s promises: a block of the size asked for that nobody else has, or null.
+// Its alignment is the one asked for, or a natural one where that is enough. None of them unwinds, and a block may be
+// resized and freed by `mi_realloc` and `mi_free` however it was come by (mimalloc.h).
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let (size, alignment) = (layout.size(), layout.align());
+        // SAFETY: any size may be asked for, and the alignment of a `Layout` is a power of two.
+        let block = unsafe {
+            if is_natural(size, alignment) {
+                libmimalloc_sys::mi_malloc(size)
+            } else {
+                libmimalloc_sys::mi_malloc_aligned(size, alignment)
+            }
+        };
+        block.cast()
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let (size, alignment) = (layout.size(), layout.align());
+        // SAFETY: as in `alloc`.
+        let block = unsafe {
+            if is_natural(size, alignment) {
+                libmimalloc_sys::mi_zalloc(size)
+            } else {
+                libmimalloc_sys::mi_zalloc_aligned(size, alignment)
+            }
+        };
+        block.cast()
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+        // SAFETY: the caller promises that `block` came from this allocator and is still there.
+        unsafe { libmimalloc_sys::mi_free(block.cast::<c_void>()) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let alignment = layout.align();
+        // SAFETY: as in `alloc` and `dealloc`.
+        let block = unsafe {
+            if is_natural(size, alignment) {
+                libmimalloc_sys::mi_realloc(block.cast::<c_void>(), size)
+            } else {
+                libmimalloc_sys::mi_realloc_aligned(block.cast::<c_void>(), size, alignment)
+            }
+        };
+        block.cast()
+    }
+}
 
 /// `mi_option_page_full_retain` of mimalloc 3, which the binding does not name. A test asks mimalloc whether this is it.
 const PAGE_FULL_RETAIN: c_int = 36;
@@ -53,15 +117,54 @@ mod tests {
     use super::*;
 
     #[global_allocator]
-    static ALLOCATOR: MiMalloc = MiMalloc;
+    static ALLOCATOR: Allocator = Allocator;
 
     /// Any value that is nobody's default.
     const TOLD: c_long = 17;
+
+    /// Sizes around every step of mimalloc's classes up to two pages of memory.
+    fn sizes() -> impl Iterator<Item = usize> {
+        (1..=520).chain((520..9_000).step_by(61))
+    }
 
     #[expect(unsafe_code, reason = "the binding to mimalloc's settings is a C function")]
     fn get(option: c_int) -> c_long {
         // SAFETY: as in `set`.
         unsafe { libmimalloc_sys::mi_option_get(option) }
+    }
+
+    #[expect(unsafe_code, reason = "an allocator is called like this")]
+    fn check(layout: Layout) {
+        // SAFETY: no size is zero, and each block is freed once, with the layout it has by then.
+        unsafe {
+            // Several at once: the first of a page is aligned to anything.
+            let blocks: Vec<*mut u8> = (0..4).map(|_| Allocator.alloc(layout)).collect();
+            let zeroed = Allocator.alloc_zeroed(layout);
+            assert!((0..layout.size()).all(|at| zeroed.add(at).read() == 0), "{layout:?}");
+            for block in blocks.into_iter().chain([zeroed]) {
+                assert!(
+                    !block.is_null() && block.addr().is_multiple_of(layout.align()),
+                    "{layout:?}: {block:?}"
+                );
+                block.write_bytes(0xa5, layout.size());
+                let longer = Layout::from_size_align(layout.size() * 3, layout.align()).unwrap();
+                let grown = Allocator.realloc(block, layout, longer.size());
+                assert!(grown.addr().is_multiple_of(layout.align()), "{longer:?}: {grown:?}");
+                assert!((0..layout.size()).all(|at| grown.add(at).read() == 0xa5), "{longer:?}");
+                let shrunk = Allocator.realloc(grown, longer, 1);
+                let smallest = Layout::from_size_align(1, layout.align()).unwrap();
+                assert!(shrunk.addr().is_multiple_of(layout.align()), "{layout:?} shrunk: {shrunk:?}");
+                assert_eq!(shrunk.read(), 0xa5);
+                Allocator.dealloc(shrunk, smallest);
+            }
+        }
+    }
+
+    #[test]
+    fn every_block_is_aligned_as_its_layout_asks_and_keeps_its_bytes_when_it_moves() {
+        for alignment in [1, 2, 4, 8, 16, 32, 64, 128, 4096] {
+            sizes().for_each(|size| check(Layout::from_size_align(size, alignment).unwrap()));
+        }
     }
 
     #[test]
