@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::tree::{Forest, Leaf};
+use super::planting::Leaf;
 use super::{Conditions, Entry};
 
 /// Something wrong between routes; positions are those in the list the router was built from.
@@ -31,12 +31,12 @@ pub enum Conflict {
     },
 }
 
-/// All conflicts, ties first.
-pub(super) fn conflicts<R>(entries: &[Entry<R>], forest: &Forest) -> Vec<Conflict> {
+/// All conflicts at `places`, each the routes of one path of one host with the first choice first; ties first.
+pub(super) fn conflicts<R>(entries: &[Entry<R>], places: &[Vec<Leaf>]) -> Vec<Conflict> {
     let mut ties: BTreeSet<(u32, u32)> = BTreeSet::new();
     let mut n_places: BTreeMap<u32, usize> = BTreeMap::new();
     let mut hidden: BTreeMap<u32, (usize, u32)> = BTreeMap::new();
-    for place in forest.places().filter(|place| place.len() > 1) {
+    for place in places.iter().filter(|place| place.len() > 1) {
         for (idx, leaf) in place.iter().enumerate() {
             let preferred = place.get(..idx).unwrap_or_default();
             ties.extend(
@@ -49,7 +49,7 @@ pub(super) fn conflicts<R>(entries: &[Entry<R>], forest: &Forest) -> Vec<Conflic
         }
     }
     if !hidden.is_empty() {
-        for leaf in forest.places().flatten().filter(|leaf| hidden.contains_key(&leaf.entry)) {
+        for leaf in places.iter().flatten().filter(|leaf| hidden.contains_key(&leaf.entry)) {
             *n_places.entry(leaf.entry).or_default() += 1;
         }
     }

@@ -3,22 +3,17 @@
 //! Decides the order exact host, wildcards from the longest, any. Never parses a `Host` header: `core::head` does.
 
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
 use std::fmt;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::tree::Root;
+use super::tree::{FixedHash, Root};
 
 /// Longest host name accepted (RFC 1035 §2.3.4).
 const HOST_BYTES_MAX: usize = 253;
 /// Longest label of a host name accepted (RFC 1035 §2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
-
-/// Keys are the operator's, never the client's, so a hasher without a secret is safe and repeatable.
-type FixedHash = BuildHasherDefault<DefaultHasher>;
 
 /// A host as a route states it, lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -209,9 +209,8 @@ impl<R> Router<R> {
         let rank = |idx: u32| entries.get(idx as usize).map(|entry| entry.matcher.rank()).unwrap_or_default();
         let laid = planting.freeze(rank);
         hosts.move_roots(|root| laid.root(root));
-        let forest = laid.forest;
-        let conflicts = conflict::conflicts(&entries, &forest);
-        Built { router: Self { entries, hosts, forest }, conflicts }
+        let conflicts = conflict::conflicts(&entries, &laid.places);
+        Built { router: Self { entries, hosts, forest: laid.forest }, conflicts }
     }
 
     /// The route that answers `ask`.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::pattern::{ParamKind, PathPattern, PatternRegex, Segment};
 use super::tree::{
-    Ending, Forest, Leaf, Literal, Literals, Node, Parameters, Place, Places, Root, SCANNED_LITERALS_MAX,
-    to_u32,
+    End, Forest, Literal, Literals, Node, Parameters, Place, Places, Root, SCANNED_LITERALS_MAX, SharedEnd,
+    mark, to_u32,
 };
 
 /// Order among routes with the same host and path.
@@ -18,6 +18,22 @@ use super::tree::{
 pub(super) struct Rank {
     pub(super) conditions: usize,
     pub(super) priority: i32,
+}
+
+/// How a route's pattern ends at a node; the order is the order of specificity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// The pattern ends here.
+    Exact,
+    /// The pattern ends here with or without its optional last parameter.
+    Optional,
+}
+
+/// One route at one node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaf {
+    pub(super) ending: Ending,
+    pub(super) entry: u32,
 }
 
 /// Trees that grow.
@@ -29,6 +45,8 @@ pub(super) struct Planting {
 
 #[derive(Debug, Default)]
 struct Sprout {
+    /// The segment it stands for, if that is a literal.
+    text: Option<Arc<str>>,
     literals: BTreeMap<Arc<str>, u32>,
     uint: Option<u32>,
     uuid: Option<u32>,
@@ -99,7 +117,11 @@ impl Planting {
                 *node.regexes.entry(Arc::clone(regex)).or_insert(fresh)
             }
         };
-        if child == fresh { self.sprout() } else { child }
+        if child == fresh {
+            let text = if let Segment::Literal(text) = segment { Some(Arc::clone(text)) } else { None };
+            self.nodes.push(Sprout { text, ..Sprout::default() });
+        }
+        child
     }
 
     /// Lays the trees down; `rank` orders the routes of one place.
@@ -111,26 +133,28 @@ impl Planting {
                 *place = new;
             }
         }
-        let mut laying = Laying { forest: Forest::default(), texts: HashMap::new(), moved: &moved };
+        let mut laying =
+            Laying { forest: Forest::default(), texts: HashMap::new(), places: Vec::new(), moved: &moved };
         for old in &order {
             if let Some(sprout) = self.nodes.get(*old as usize) {
                 laying.node(sprout, &rank, |child| self.nodes.get(child as usize)?.priority_max);
             }
         }
-        let mut forest = laying.forest;
+        let Laying { mut forest, places, .. } = laying;
         forest.shrink();
-        Laid { forest, moved }
+        Laid { forest, places, moved }
     }
 
-    /// Every node once: tree after tree, and in a tree level after level, so that what one search meets lies together.
+    /// Every node once: tree after tree, and in a tree branch after branch, so that what one search meets lies together.
     fn order(&self) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.nodes.len());
-        for root in &self.roots {
-            let mut next = order.len();
-            order.push(*root);
-            while let Some(sprout) = order.get(next).and_then(|old| self.nodes.get(*old as usize)) {
-                order.extend(sprout.children());
-                next += 1;
+        let mut open: Vec<u32> = self.roots.iter().rev().copied().collect();
+        while let Some(old) = open.pop() {
+            order.push(old);
+            if let Some(sprout) = self.nodes.get(old as usize) {
+                let first = open.len();
+                open.extend(sprout.children());
+                open.get_mut(first..).unwrap_or_default().reverse();
             }
         }
         order
@@ -148,6 +172,8 @@ impl Sprout {
 #[derive(Debug)]
 pub(super) struct Laid {
     pub(super) forest: Forest,
+    /// Every place where routes meet: the routes of one path of one host, first choice first.
+    pub(super) places: Vec<Vec<Leaf>>,
     moved: Vec<u32>,
 }
 
@@ -168,6 +194,7 @@ struct Laying<'a> {
     forest: Forest,
     /// Where each literal's text is already.
     texts: HashMap<Arc<str>, Places>,
+    places: Vec<Vec<Leaf>>,
     moved: &'a [u32],
 }
 
@@ -178,27 +205,26 @@ impl Laying<'_> {
         rank: &impl Fn(u32) -> Rank,
         priority_of: impl Fn(u32) -> Option<i32>,
     ) {
+        let text = sprout.text.as_ref().map(|text| self.text(text)).unwrap_or_default();
         let literals = self.literals(&sprout.literals);
         let parameters = self.parameters(sprout, priority_of);
-        let leaves = self.leaves(&sprout.leaves, rank);
-        let tails_end = self.leaves(&sprout.tails, rank).end;
-        self.forest.nodes.push(Node { literals, parameters, leaves, tails_end });
+        let end = self.end(sprout, rank);
+        self.forest.nodes.push(Node { text, literals, parameters, end });
     }
 
     fn literals(&mut self, children: &BTreeMap<Arc<str>, u32>) -> Literals {
-        if children.len() > SCANNED_LITERALS_MAX {
+        let to = |child: &u32| moved_to(self.moved, *child);
+        let few = u8::try_from(children.len()).ok().filter(|count| *count <= SCANNED_LITERALS_MAX);
+        let Some(count) = few else {
             let number = to_u32(self.forest.wide.len());
-            let to = |child: &u32| moved_to(self.moved, *child);
             let hashed = children.iter().map(|(text, child)| (Arc::clone(text), to(child))).collect();
             self.forest.wide.push(hashed);
             return Literals::Hashed(number);
-        }
+        };
         let start = to_u32(self.forest.literals.len());
-        for (text, child) in children {
-            let literal = Literal { text: self.text(text), child: moved_to(self.moved, *child) };
-            self.forest.literals.push(literal);
-        }
-        Literals::Scanned(Places { start, end: to_u32(self.forest.literals.len()) })
+        let marked = children.iter().map(|(text, child)| Literal { mark: mark(text), child: to(child) });
+        self.forest.literals.extend(marked);
+        Literals::Scanned { start, count }
     }
 
     fn text(&mut self, text: &Arc<str>) -> Places {
@@ -227,12 +253,30 @@ impl Laying<'_> {
         place
     }
 
-    fn leaves(&mut self, leaves: &[Leaf], rank: &impl Fn(u32) -> Rank) -> Places {
-        let start = to_u32(self.forest.leaves.len());
-        let mut leaves = leaves.to_vec();
-        leaves.sort_by_key(|leaf| (leaf.ending, Reverse(rank(leaf.entry)), leaf.entry));
-        self.forest.leaves.extend(leaves);
-        Places { start, end: to_u32(self.forest.leaves.len()) }
+    fn end(&mut self, sprout: &Sprout, rank: &impl Fn(u32) -> Rank) -> End {
+        let end = match (sprout.leaves.as_slice(), sprout.tails.as_slice()) {
+            ([], []) => return End::Nothing,
+            ([only], []) => End::Route(only.entry),
+            ([], [only]) => End::Tail(only.entry),
+            _ => End::Shared(to_u32(self.forest.shared_ends.len())),
+        };
+        let [routes, tails] = [&sprout.leaves, &sprout.tails].map(|leaves| {
+            let mut leaves = leaves.clone();
+            leaves.sort_by_key(|leaf| (leaf.ending, Reverse(rank(leaf.entry)), leaf.entry));
+            leaves
+        });
+        if let End::Shared(_) = end {
+            let [routes, tails] = [&routes, &tails].map(|leaves| self.entries(leaves));
+            self.forest.shared_ends.push(SharedEnd { routes, tails });
+        }
+        self.places.extend([routes, tails].into_iter().filter(|place| !place.is_empty()));
+        end
+    }
+
+    fn entries(&mut self, leaves: &[Leaf]) -> Places {
+        let start = to_u32(self.forest.entries.len());
+        self.forest.entries.extend(leaves.iter().map(|leaf| leaf.entry));
+        Places { start, end: to_u32(self.forest.entries.len()) }
     }
 }
 
@@ -243,6 +287,7 @@ impl Forest {
         self.literals.shrink_to_fit();
         self.texts.shrink_to_fit();
         self.parameters.shrink_to_fit();
-        self.leaves.shrink_to_fit();
+        self.shared_ends.shrink_to_fit();
+        self.entries.shrink_to_fit();
     }
 }

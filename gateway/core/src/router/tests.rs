@@ -116,6 +116,16 @@ fn a_literal_beats_a_typed_parameter_beats_a_parameter_beats_the_rest() {
     );
 }
 
+/// These two share their hash, and by that their mark (a known collision of FNV-1a in 32 bits).
+#[test]
+fn literals_that_share_a_mark_are_told_apart() {
+    check(
+        &["one | | /costarring/a", "other | | /liquid/a"],
+        &[("GET h/costarring/a", "one"), ("GET h/liquid/a", "other")],
+    );
+    check(&["one | | /costarring"], &[("GET h/liquid", "404")]);
+}
+
 #[test]
 fn a_branch_that_leads_nowhere_is_left_again_with_its_parameters() {
     check(

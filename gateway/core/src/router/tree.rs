@@ -8,36 +8,22 @@
 //! nodes are small and those of one host lie side by side, so a search meets few cache lines that are its own.
 
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use super::pattern::{ParamKind, PatternRegex};
 
 /// Up to this many literal children a scan is faster than hashing.
-pub(super) const SCANNED_LITERALS_MAX: usize = 12;
+pub(super) const SCANNED_LITERALS_MAX: u8 = 12;
+
+/// Keys are the operator's, never the client's, so a hasher without a secret is safe and repeatable.
+pub(super) type FixedHash = FixedState;
 
 /// The node a host's tree starts at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Root(pub(super) u32);
-
-/// How a route's pattern ends at a node; the order is the order of specificity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ending {
-    /// The pattern ends here.
-    Exact,
-    /// The pattern ends here with or without its optional last parameter.
-    Optional,
-}
-
-/// One route at one node.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Leaf {
-    pub(super) ending: Ending,
-    pub(super) entry: u32,
-}
 
 /// All trees of a router. What belongs to one node is a span of the lists below it.
 #[derive(Debug, Default)]
@@ -48,10 +34,13 @@ pub(super) struct Forest {
     /// The text of all literals; each distinct one is there once.
     pub(super) texts: String,
     /// Children by a literal segment, of nodes that have too many to scan.
-    pub(super) wide: Vec<HashMap<Arc<str>, u32, BuildHasherDefault<DefaultHasher>>>,
+    pub(super) wide: Vec<HashMap<Arc<str>, u32, FixedHash>>,
     /// Children by a parameter.
     pub(super) parameters: Vec<Parameters>,
-    pub(super) leaves: Vec<Leaf>,
+    /// The places where several routes end.
+    pub(super) shared_ends: Vec<SharedEnd>,
+    /// Their routes.
+    pub(super) entries: Vec<u32>,
 }
 
 /// A span of one of the forest's lists.
@@ -62,21 +51,42 @@ pub(super) struct Places {
 }
 
 #[derive(Debug)]
+#[repr(align(32))]
 pub(super) struct Node {
+    /// The segment it stands for, if that is a literal: where it is in [`Forest::texts`].
+    pub(super) text: Places,
     pub(super) literals: Literals,
     /// Its place in [`Forest::parameters`].
     pub(super) parameters: Option<Place>,
-    /// Routes whose path ends here, first choice first.
-    pub(super) leaves: Places,
-    /// Where the routes end whose `/**` begins here, first choice first; they come after `leaves`.
-    pub(super) tails_end: u32,
+    pub(super) end: End,
+}
+
+/// The routes that end at a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Nothing,
+    /// The path of this one ends here.
+    Route(u32),
+    /// The `/**` of this one begins here.
+    Tail(u32),
+    /// More than one: under this number in [`Forest::shared_ends`].
+    Shared(u32),
+}
+
+/// Spans of [`Forest::entries`], first choice first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SharedEnd {
+    /// Routes whose path ends here.
+    pub(super) routes: Places,
+    /// Routes whose `/**` begins here.
+    pub(super) tails: Places,
 }
 
 /// Where the children of a node by a literal segment are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Literals {
-    /// In [`Forest::literals`], few enough to be looked at one by one.
-    Scanned(Places),
+    /// So many in [`Forest::literals`] from here on, few enough to be looked at one by one.
+    Scanned { start: u32, count: u8 },
     /// Under this number in [`Forest::wide`].
     Hashed(u32),
 }
@@ -84,8 +94,8 @@ pub(super) enum Literals {
 /// One child by a literal segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Literal {
-    /// Where its text is in [`Forest::texts`].
-    pub(super) text: Places,
+    /// The segment's [`mark`]: a scan compares these, and looks at a text only where they agree.
+    pub(super) mark: u32,
     pub(super) child: u32,
 }
 
@@ -106,6 +116,29 @@ pub(super) struct Parameters {
 pub(super) struct Search<'a> {
     pub(super) path: &'a str,
     pub(super) spans: &'a mut SmallVec<[(u32, u32); 4]>,
+}
+
+/// How long the first segment of `rest` is, in bytes, and its [`mark`]: both from one look at each byte.
+fn first_segment(rest: &[u8]) -> (usize, u32) {
+    let mut mark = MARK_START;
+    for (idx, byte) in rest.iter().enumerate() {
+        if *byte == b'/' {
+            return (idx, mark);
+        }
+        mark = marked(mark, *byte);
+    }
+    (rest.len(), mark)
+}
+
+/// The mark of a segment: its hash by FNV-1a (Fowler, Noll, Vo), for which texts as short as these are the best case.
+pub(super) fn mark(segment: &str) -> u32 {
+    segment.bytes().fold(MARK_START, marked)
+}
+
+const MARK_START: u32 = 0x811c_9dc5;
+
+const fn marked(mark: u32, byte: u8) -> u32 {
+    (mark ^ byte as u32).wrapping_mul(0x0100_0193)
 }
 
 impl Forest {
@@ -132,9 +165,9 @@ impl Forest {
         let node = self.nodes.get(at as usize)?;
         let found = match rest {
             Some(start) => self.descend_segment(node, start, search, fits),
-            None => first_fit(self.leaves(node), fits),
+            None => first_fit(self.ending_at(node), fits),
         };
-        found.or_else(|| first_fit(self.tails(node), fits))
+        found.or_else(|| first_fit(self.tails_of(node), fits))
     }
 
     /// Tries the children of `node` for the segment that begins at byte `start`, most specific first.
@@ -146,12 +179,12 @@ impl Forest {
         fits: &mut impl FnMut(u32) -> bool,
     ) -> Option<u32> {
         let path = search.path;
-        let tail = path.get(start..)?;
-        let end = tail.find('/').map_or(path.len(), |length| start + length);
+        let (length, mark) = first_segment(path.as_bytes().get(start..)?);
+        let end = start + length;
         let segment = path.get(start..end)?;
         let rest = (end < path.len()).then_some(end + 1);
 
-        if let Some(child) = self.literal(node, segment)
+        if let Some(child) = self.literal(node, segment, mark)
             && let Some(found) = self.descend(child, rest, search, fits)
         {
             return Some(found);
@@ -171,29 +204,43 @@ impl Forest {
         None
     }
 
-    /// The child of `node` for exactly this segment.
-    fn literal(&self, node: &Node, segment: &str) -> Option<u32> {
-        match node.literals {
-            Literals::Scanned(places) => {
-                let is_it = |literal: &&Literal| literal.text.of(self.texts.as_bytes()) == segment.as_bytes();
-                places.of(&self.literals).iter().find(is_it).map(|literal| literal.child)
-            }
-            Literals::Hashed(number) => self.wide.get(number as usize)?.get(segment).copied(),
+    /// The child of `node` for exactly this segment, whose mark this is.
+    fn literal(&self, node: &Node, segment: &str, mark: u32) -> Option<u32> {
+        let places = match node.literals {
+            Literals::Scanned { start, count } => Places { start, end: start + u32::from(count) },
+            Literals::Hashed(number) => return self.wide.get(number as usize)?.get(segment).copied(),
+        };
+        let is_it = |child: u32| {
+            self.nodes.get(child as usize).is_some_and(|child| self.text(child) == segment.as_bytes())
+        };
+        let mut marked = places.of(&self.literals).iter().filter(|literal| literal.mark == mark);
+        marked.find(|literal| is_it(literal.child)).map(|literal| literal.child)
+    }
+
+    fn text(&self, node: &Node) -> &[u8] {
+        node.text.of(self.texts.as_bytes())
+    }
+
+    /// Routes whose path ends at `node`, first choice first.
+    fn ending_at<'a>(&'a self, node: &'a Node) -> &'a [u32] {
+        match &node.end {
+            End::Route(entry) => std::slice::from_ref(entry),
+            End::Shared(number) => self.shared_end(*number, |shared| shared.routes),
+            End::Nothing | End::Tail(_) => &[],
         }
     }
 
-    fn leaves(&self, node: &Node) -> &[Leaf] {
-        node.leaves.of(&self.leaves)
+    /// Routes whose `/**` begins at `node`, first choice first.
+    fn tails_of<'a>(&'a self, node: &'a Node) -> &'a [u32] {
+        match &node.end {
+            End::Tail(entry) => std::slice::from_ref(entry),
+            End::Shared(number) => self.shared_end(*number, |shared| shared.tails),
+            End::Nothing | End::Route(_) => &[],
+        }
     }
 
-    fn tails(&self, node: &Node) -> &[Leaf] {
-        Places { start: node.leaves.end, end: node.tails_end }.of(&self.leaves)
-    }
-
-    /// Every place where routes meet: the routes of one path of one host, first choice first.
-    pub(super) fn places(&self) -> impl Iterator<Item = &[Leaf]> {
-        let of_node = |node| [self.leaves(node), self.tails(node)];
-        self.nodes.iter().flat_map(of_node).filter(|place| !place.is_empty())
+    fn shared_end(&self, number: u32, part: impl Fn(&SharedEnd) -> Places) -> &[u32] {
+        self.shared_ends.get(number as usize).map(|shared| part(shared).of(&self.entries)).unwrap_or_default()
     }
 }
 
@@ -202,8 +249,8 @@ pub(super) fn to_u32(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
-fn first_fit(leaves: &[Leaf], fits: &mut impl FnMut(u32) -> bool) -> Option<u32> {
-    leaves.iter().map(|leaf| leaf.entry).find(|entry| fits(*entry))
+fn first_fit(entries: &[u32], fits: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+    entries.iter().copied().find(|entry| fits(*entry))
 }
 
 impl Places {
@@ -239,7 +286,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_is_cut_into_the_segments_whose_marks_are_kept() {
+        check_first("orders/42", 6, "orders");
+        check_first("orders", 6, "orders");
+        check_first("/", 0, "");
+        check_first("", 0, "");
+    }
+
+    fn check_first(rest: &str, length: usize, segment: &str) {
+        assert_eq!(first_segment(rest.as_bytes()), (length, mark(segment)), "{rest:?}");
+    }
+
+    #[test]
     fn two_nodes_fit_a_cache_line() {
-        assert!(size_of::<Node>() <= 32, "{}", size_of::<Node>());
+        assert_eq!(size_of::<Node>(), 32);
     }
 }
