@@ -1,12 +1,15 @@
-//! Readings of the request histograms, one a second, so that there is a past to compare a trial with.
+//! Readings of the request histograms, one in ten seconds, so that there is a past to compare a trial with.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portcullis_core::confirm::Window;
 
-/// Readings that are kept: at one a second, the last minute.
-const READINGS_MAX: usize = 60;
+/// How often one is taken. Reading meets the counters of every route, so it is seldom.
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+/// Readings that are kept: the last minute.
+const READINGS_MAX: usize = 6;
 
 /// The last readings, oldest first, each with its number.
 #[derive(Debug, Default)]
@@ -63,9 +66,9 @@ mod tests {
         for failed in 0..100 {
             samples.keep(Window { counts: vec![failed], failed });
         }
-        assert_eq!(samples.oldest().failed, 40);
+        assert_eq!(samples.oldest().failed, 94);
         assert_eq!(samples.taken(), 100);
-        assert_eq!(samples.oldest_after(40).map(|reading| reading.failed), Some(40));
-        assert_eq!(samples.oldest_after(41), None);
+        assert_eq!(samples.oldest_after(94).map(|reading| reading.failed), Some(94));
+        assert_eq!(samples.oldest_after(95), None);
     }
 }

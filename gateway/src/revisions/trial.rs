@@ -12,12 +12,13 @@ use thiserror::Error;
 
 use super::Revisions;
 use super::notice::{Notice, Reverted};
+use super::sample;
 use super::store::StoreError;
 use crate::clock;
 use crate::reload::{Before, Refusal, Session};
 use crate::telemetry::names::DURATION_BUCKETS;
 
-/// How often a trial is looked at and the histograms are read.
+/// How often a trial is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
 /// A trial that is asked for.
@@ -169,13 +170,18 @@ impl Revisions {
         })
     }
 
-    /// Reads the histograms once a second and looks at what is on trial, for as long as the process lives.
+    /// Reads the histograms now and then and looks at what is on trial, for as long as the process lives.
     pub async fn watch(self: Arc<Self>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reading_due = clock::now();
         loop {
             tick.tick().await;
-            self.samples.keep(self.metrics.requests());
+            let now = clock::now();
+            if now >= reading_due {
+                self.samples.keep(self.metrics.requests());
+                reading_due = now + sample::INTERVAL;
+            }
             if self.reloader.standing().pending.is_none() {
                 continue;
             }
