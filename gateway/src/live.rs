@@ -3,11 +3,11 @@
 //! One pointer is swapped on a reload; a request loads it once and keeps it to its end.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use portcullis_core::snapshot::{Route, Snapshot, Upstream};
 
-use crate::telemetry::instruments::{RouteInstruments, UpstreamInstruments};
+use crate::telemetry::instruments::{RouteHandles, RouteInstruments, UpstreamInstruments};
 use crate::telemetry::metrics::Metrics;
 
 /// A snapshot and the handles of its metrics.
@@ -16,8 +16,8 @@ pub struct Live {
     /// What the configuration means.
     pub snapshot: Snapshot,
     metrics: Arc<Metrics>,
-    /// By `Route::idx`; made at a route's first request, so ten thousand idle routes cost two words each.
-    routes: Box<[OnceLock<Box<RouteInstruments>>]>,
+    /// By `Route::idx`.
+    routes: Box<[RouteHandles]>,
     /// By name.
     upstreams: BTreeMap<Arc<str>, UpstreamInstruments>,
 }
@@ -26,7 +26,7 @@ impl Live {
     /// Wraps a snapshot.
     #[must_use]
     pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>) -> Self {
-        let routes = snapshot.router.iter().map(|_| OnceLock::new()).collect();
+        let routes = snapshot.router.iter().map(|_| RouteHandles::default()).collect();
         let upstreams = snapshot
             .upstreams
             .keys()
@@ -37,9 +37,9 @@ impl Live {
 
     /// The handles of a route of this snapshot.
     #[must_use]
-    pub fn route(&self, route: &Route) -> Option<&RouteInstruments> {
-        let cell = self.routes.get(route.idx as usize)?;
-        Some(cell.get_or_init(|| Box::new(RouteInstruments::new(&self.metrics, &route.name))))
+    pub fn route<'a>(&'a self, route: &'a Route) -> Option<RouteInstruments<'a>> {
+        let handles = self.routes.get(route.idx as usize)?;
+        Some(RouteInstruments::new(handles, &self.metrics, &route.name))
     }
 
     /// Counts a request in at a route of this snapshot, until the guard is dropped.
@@ -67,8 +67,8 @@ pub struct ActiveRequest {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        if let Some(instruments) = self.live.routes.get(self.route as usize).and_then(OnceLock::get) {
-            instruments.leave();
+        if let Some(handles) = self.live.routes.get(self.route as usize) {
+            handles.leave();
         }
     }
 }

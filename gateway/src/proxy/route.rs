@@ -1,6 +1,7 @@
 //! Step 2: ask the router. No route and a wrong method are answers, not errors.
 
 use pingora_http::RequestHeader;
+use portcullis_allocator::prefetch;
 use portcullis_core::outcome::Rejection;
 use portcullis_core::router::{Found, RouteAsk};
 use portcullis_plugin_sdk::Vars;
@@ -24,6 +25,8 @@ pub(super) fn route(head: &RequestHeader, exchange: &mut Exchange) -> Result<(),
     };
     let refused = match exchange.live.snapshot.router.find(&ask) {
         Found::Route { route, params } => {
+            // A route's lines are met one by one from here on; with ten thousand routes each would be waited for.
+            prefetch(&**route);
             let route = route.clone();
             let active = exchange.live.enter(&route);
             let vars = Vars::new();

@@ -1,7 +1,7 @@
 //! Handles a request holds instead of looking labels up.
 //!
-//! One [`RouteInstruments`] a route and one [`UpstreamInstruments`] an upstream, made when the
-//! snapshot is built; the children of a histogram are made at their first use and found again
+//! [`RouteHandles`] for each route and [`UpstreamInstruments`] for each upstream, made when the
+//! snapshot is built; the children of a family are made at their first use and found again
 //! by a scan over a handful of integers. What happens seldom is looked up when it happens.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -62,37 +62,62 @@ impl Handles {
     }
 }
 
-/// The handles of one route.
-#[derive(Debug)]
-pub struct RouteInstruments {
-    metrics: Arc<Metrics>,
-    route: Arc<str>,
+/// What is kept of one route between requests: the line of cache that ten thousand routes find cold, and no more.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct RouteHandles {
     durations: Handles,
+    always: OnceLock<Always>,
+}
+
+/// What every request of a route is counted in.
+#[derive(Debug)]
+struct Always {
     overhead: DurationHistogram,
     active: IntGauge,
 }
 
-impl RouteInstruments {
-    /// The handles of the route of this name.
-    #[must_use]
-    pub fn new(metrics: &Arc<Metrics>, route: &Arc<str>) -> Self {
-        Self {
-            metrics: metrics.clone(),
-            route: route.clone(),
-            durations: Handles::default(),
-            overhead: metrics.overhead.with_label_values(&[&**route]),
-            active: metrics.active.with_label_values(&[&**route]),
+impl RouteHandles {
+    /// Counts a request out that [`RouteInstruments::enter`] counted in.
+    pub fn leave(&self) {
+        if let Some(always) = self.always.get() {
+            always.active.dec();
         }
     }
+}
 
-    /// Counts a request in.
-    pub fn enter(&self) {
-        self.active.inc();
+/// The handles of one route, and what the first use of each needs.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteInstruments<'a> {
+    handles: &'a RouteHandles,
+    metrics: &'a Metrics,
+    route: &'a str,
+}
+
+impl<'a> RouteInstruments<'a> {
+    /// The handles of the route of this name.
+    #[must_use]
+    pub const fn new(handles: &'a RouteHandles, metrics: &'a Metrics, route: &'a str) -> Self {
+        Self { handles, metrics, route }
     }
 
-    /// Counts a request out.
-    pub fn leave(&self) {
-        self.active.dec();
+    fn always(&self) -> &'a Always {
+        let Self { handles, metrics, route } = *self;
+        handles.always.get_or_init(|| Always {
+            overhead: metrics.overhead.with_label_values(&[route]),
+            active: metrics.active.with_label_values(&[route]),
+        })
+    }
+
+    /// Counts a request in, and has brought what [`Self::observe`] is going to need: with ten thousand routes, each of
+    /// its counters would be waited for.
+    pub fn enter(&self) {
+        let always = self.always();
+        always.overhead.expect_soon();
+        if let Some((_, durations)) = self.handles.durations.first.get() {
+            durations.expect_soon();
+        }
+        always.active.inc();
     }
 
     /// Records a finished request.
@@ -107,25 +132,25 @@ impl RouteInstruments {
         let method = method_label(method);
         let version = version_label(version);
         let key = u32::from(status) << 16 | u32::from(method.0) << 8 | u32::from(version.0);
-        self.durations.observe(key, total, || {
+        self.handles.durations.observe(key, total, || {
             self.metrics.request_duration.with_label_values(&[
-                &*self.route,
+                self.route,
                 method.1,
                 &status.to_string(),
                 version.1,
             ])
         });
-        self.overhead.observe(total.saturating_sub(upstream));
+        self.always().overhead.observe(total.saturating_sub(upstream));
     }
 
     /// Counts a retry by the licence that allowed it.
     pub fn retried(&self, licence: Licence) {
-        self.metrics.retries.with_label_values(&[&*self.route, licence.as_str()]).inc();
+        self.metrics.retries.with_label_values(&[self.route, licence.as_str()]).inc();
     }
 
     /// Counts an answer by fallback; `kind` is `reply` or `upstream`.
     pub fn fell_back(&self, kind: &'static str) {
-        self.metrics.fallbacks.with_label_values(&[&*self.route, kind]).inc();
+        self.metrics.fallbacks.with_label_values(&[self.route, kind]).inc();
     }
 }
 
@@ -244,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_under_its_labels() {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let route = RouteInstruments::new(&metrics, &Arc::from("orders"));
+        let (metrics, handles) = (Metrics::new().unwrap(), RouteHandles::default());
+        let route = RouteInstruments::new(&handles, &metrics, "orders");
         for _ in 0..3 {
             route.observe(
                 &Method::GET,
@@ -261,14 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_of_a_route_fits_one_cache_line() {
+        assert_eq!((size_of::<RouteHandles>(), align_of::<RouteHandles>()), (64, 64));
+    }
+
+    #[test]
     fn unknown_methods_share_one_label() {
         assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()).1, "_OTHER");
     }
 
     #[test]
     fn more_children_than_handles_are_still_counted() {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let route = RouteInstruments::new(&metrics, &Arc::from("r"));
+        let (metrics, handles) = (Metrics::new().unwrap(), RouteHandles::default());
+        let route = RouteInstruments::new(&handles, &metrics, "r");
         for status in 200..300 {
             route.observe(&Method::GET, status, Version::HTTP_11, Duration::ZERO, Duration::ZERO);
         }

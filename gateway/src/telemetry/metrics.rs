@@ -194,18 +194,20 @@ impl Families {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use http::{Method, Version};
 
-    use super::super::instruments::RouteInstruments;
+    use super::super::instruments::{RouteHandles, RouteInstruments};
     use super::*;
 
     #[test]
     fn finished_requests_are_added_up_over_all_their_labels() {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let routes = ["a", "b"].map(|name| RouteInstruments::new(&metrics, &Arc::from(name)));
+        let (metrics, handles) =
+            (Metrics::new().unwrap(), [RouteHandles::default(), RouteHandles::default()]);
+        let [one, other] = &handles;
+        let routes = [("a", one), ("b", other)];
+        let routes = routes.map(|(name, handles)| RouteInstruments::new(handles, &metrics, name));
         let observe = |status: u16, milliseconds: u64| {
             for route in &routes {
                 let took = Duration::from_millis(milliseconds);
