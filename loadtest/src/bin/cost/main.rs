@@ -27,6 +27,18 @@ use crate::windows::{Blocks, Window, ratio, sound_blocks};
 const PROXY_CPU: usize = 0;
 /// The CPU of the driver and the origin.
 const DRIVER_CPU: usize = 1;
+/// What may be measured, in the order of the table.
+const ENTRIES: [&str; 9] = [
+    "bare",
+    "bare-again",
+    "plain",
+    "policies",
+    "routes",
+    "logged",
+    "other-plain",
+    "other-policies",
+    "other-routes",
+];
 /// Tokens in use: all of them hot.
 const TOKENS: usize = 1_000;
 
@@ -39,6 +51,9 @@ struct Args {
     /// The gateway's binary, such as target/release/portcullis
     #[arg(long, value_name = "FILE")]
     gateway: Option<PathBuf>,
+    /// Another build of it, such as the one before a change: the two are compared with each other, and nothing else is
+    #[arg(long, value_name = "FILE", requires = "gateway")]
+    against: Option<PathBuf>,
     /// Blocks; each measures every entry once
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=1000))]
     blocks: u16,
@@ -99,12 +114,13 @@ struct Bench {
     origin: Running,
     tokens: Vec<String>,
     gateway: Option<PathBuf>,
+    against: Option<PathBuf>,
 }
 
 async fn measure(args: &Args) -> Result<bool, String> {
-    let bench = Bench::set_up(args.gateway.clone()).await?;
+    let bench = Bench::set_up(args.gateway.clone(), args.against.clone()).await?;
     let mut figures = Vec::new();
-    if bench.gateway.is_some() {
+    if bench.gateway.is_some() && bench.against.is_none() {
         figures.extend(memory::figures(&bench).await?);
     }
     let blocks = Blocks {
@@ -135,6 +151,9 @@ fn ratios(windows: &[Window], blocks: &[usize]) -> Vec<Figure> {
         ("hot tokens, limit, retry and breaker beside bare", "policies", "bare", Some(1.3)),
         ("10,000 routes beside one", "routes", "plain", Some(1.03)),
         ("access log to a file beside none", "logged", "plain", None),
+        ("plain route beside the other build's", "plain", "other-plain", None),
+        ("hot tokens, limit, retry and breaker beside the other build's", "policies", "other-policies", None),
+        ("10,000 routes beside the other build's", "routes", "other-routes", None),
     ]
     .into_iter()
     .filter_map(|(what, entry, base, limit)| {
@@ -146,9 +165,8 @@ fn ratios(windows: &[Window], blocks: &[usize]) -> Vec<Figure> {
 fn report(args: &Args, blocks: &Blocks, windows: &[Window], sound: &[usize], figures: &[Figure]) -> String {
     let busiest = windows.iter().map(|window| window.driver_busy).fold(0.0, f64::max);
     let stolen = windows.iter().map(|window| window.stolen).fold(0.0, f64::max);
-    let names = ["bare", "bare-again", "plain", "policies", "routes", "logged"];
     let measured: Vec<&str> =
-        names.into_iter().filter(|name| windows.iter().any(|window| window.entry == *name)).collect();
+        ENTRIES.into_iter().filter(|name| windows.iter().any(|window| window.entry == *name)).collect();
     format!(
         "{}\n{}\n{} of {} blocks of {:?} counted, {} requests/s; the driver used at most {:.0} % of its CPU; \
          at most {:.1} % of the proxies' CPU was stolen.\n",
@@ -175,7 +193,7 @@ fn write_out(folder: Option<&Path>, table: &str, windows: &[Window]) -> Result<(
 }
 
 impl Bench {
-    async fn set_up(gateway: Option<PathBuf>) -> Result<Self, String> {
+    async fn set_up(gateway: Option<PathBuf>, against: Option<PathBuf>) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| format!("cannot make a folder: {error}"))?;
         let (tokens, jwks) = tokens::make(TOKENS)?;
         let jwks_path = folder.path().join("jwks.json");
@@ -198,22 +216,30 @@ impl Bench {
         };
         let mut origin = Running::start(start)?;
         origin.until_it_answers(&poll("")).await?;
-        Ok(Self { folder, origin, tokens, gateway })
+        Ok(Self { folder, origin, tokens, gateway, against })
     }
 
     /// Everything that is compared, each on the proxies' CPU and answering.
     async fn entries(&self) -> Result<Vec<Running>, String> {
-        let mut entries = vec![self.bare("bare").await?, self.bare("bare-again").await?];
-        if self.gateway.is_some() {
-            let log = self.folder.path().join("access.log").display().to_string();
-            for (name, shape) in [
-                ("plain", Shape::Plain),
-                ("policies", Shape::Policies),
-                ("routes", Shape::Routes(HOSTS * ROUTES_PER_HOST)),
-                ("logged", Shape::Logged(log)),
-            ] {
-                entries.push(self.gateway(name, &shape, Some(PROXY_CPU)).await?.0);
+        let shapes = [
+            ("plain", "other-plain", Shape::Plain),
+            ("policies", "other-policies", Shape::Policies),
+            ("routes", "other-routes", Shape::Routes(HOSTS * ROUTES_PER_HOST)),
+        ];
+        let mut entries = Vec::new();
+        if self.against.is_none() {
+            entries.extend([self.bare("bare").await?, self.bare("bare-again").await?]);
+        }
+        for (name, other_name, shape) in shapes {
+            for (name, build) in [(name, &self.gateway), (other_name, &self.against)] {
+                if let Some(build) = build {
+                    entries.push(self.build(build, name, &shape, Some(PROXY_CPU)).await?.0);
+                }
             }
+        }
+        if self.gateway.is_some() && self.against.is_none() {
+            let log = self.folder.path().join("access.log").display().to_string();
+            entries.push(self.gateway("logged", &Shape::Logged(log), Some(PROXY_CPU)).await?.0);
         }
         Ok(entries)
     }
@@ -229,7 +255,7 @@ impl Bench {
         Ok(bare)
     }
 
-    /// A gateway that answers, and how long it took to.
+    /// The gateway that is measured, answering, and how long it took to.
     async fn gateway(
         &self,
         name: &str,
@@ -237,6 +263,17 @@ impl Bench {
         cpu: Option<usize>,
     ) -> Result<(Running, Duration), String> {
         let program = self.gateway.as_ref().ok_or("no gateway was named")?;
+        self.build(program, name, shape, cpu).await
+    }
+
+    /// The same of this build.
+    async fn build(
+        &self,
+        program: &Path,
+        name: &str,
+        shape: &Shape,
+        cpu: Option<usize>,
+    ) -> Result<(Running, Duration), String> {
         let [web, admin, metrics] = free_addresses(3)?.try_into().map_err(|_| "no free ports".to_owned())?;
         let folder = self.folder.path();
         let (file, state) = (folder.join(format!("{name}.yaml")), folder.join(format!("{name}.state")));
