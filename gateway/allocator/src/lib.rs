@@ -89,6 +89,16 @@ pub fn keep_pages_between_requests() {
     set(PAGE_FULL_RETAIN, FULL_PAGES_RETAINED);
 }
 
+/// Asks Linux for pages of four kilobytes only, from now on and for all threads and children.
+///
+/// mimalloc takes pages of two megabytes where the system lets it, and a gateway that idles then holds ten megabytes it
+/// has no use for. Requests were not slower without them, with one route or with ten thousand. Where the system does not
+/// know the request, all stays as it was.
+pub fn take_small_pages() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 /// Gives what is free back to the system now.
 ///
 /// mimalloc does so by itself some time after memory was freed, but only when something is allocated: a gateway that
@@ -214,6 +224,13 @@ mod tests {
             Command::new(this).args(["--exact", name]).env(VARIABLE, TOLD.to_string()).output().unwrap();
         let said = String::from_utf8_lossy(&again.stdout).into_owned();
         assert!(again.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn large_pages_are_declined() {
+        take_small_pages();
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
     }
 
     #[test]
