@@ -1,4 +1,4 @@
-//! Generated files: the JSON Schema of the configuration, and the page of its errors.
+//! Generated files: the JSON Schema of the configuration, the page of its keys, and the page of its errors.
 //!
 //! Written from the code that decides, so that they cannot say something else; `--check` is what
 //! keeps them from being forgotten.
@@ -12,7 +12,11 @@ use portcullis_schema::{Code, Severity};
 use crate::Findings;
 
 const SCHEMA: &str = "config/gateway.schema.json";
+const REFERENCE: &str = "docs/configuration-reference.md";
 const ERRORS: &str = "docs/errors.md";
+
+/// What follows the title of the page of keys.
+const REFERENCE_MARK: &str = "\n\n<!-- Written by `cargo xtask codegen` from gateway/schema/src. -->\n";
 
 /// What stands above the list of codes.
 const ERRORS_HEAD: &str = "\
@@ -46,7 +50,16 @@ pub(crate) fn check(root: &Path) -> Findings {
 }
 
 fn generated() -> Vec<(&'static str, String)> {
-    vec![(SCHEMA, format!("{:#}\n", portcullis_schema::json_schema())), (ERRORS, errors())]
+    vec![
+        (SCHEMA, format!("{:#}\n", portcullis_schema::json_schema())),
+        (REFERENCE, reference()),
+        (ERRORS, errors()),
+    ]
+}
+
+/// The page of keys: what `portcullis schema --markdown` prints, and where it is from.
+fn reference() -> String {
+    portcullis_schema::markdown().replacen('\n', REFERENCE_MARK, 1)
 }
 
 /// The page of errors: for each code its title, what it means, and what is right.
