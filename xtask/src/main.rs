@@ -6,6 +6,7 @@
 mod arrows;
 mod check;
 mod codegen;
+mod error_codes;
 mod fuzz;
 mod source;
 mod tidy;

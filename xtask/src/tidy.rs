@@ -5,8 +5,8 @@ use std::path::Path;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use crate::Findings;
 use crate::source::{self, Source};
+use crate::Findings;
 
 /// Lines at which a file stops.
 const FILE_LINES_MAX: usize = 500;
@@ -28,7 +28,8 @@ const PINGORA_PLACES: [&str; 8] = [
 
 /// Everything in the tree that departs from the agreed shape.
 pub(crate) fn check(root: &Path) -> Findings {
-    source::rust_files(root).iter().flat_map(check_file).collect()
+    let code = source::files(root, "rs");
+    code.iter().flat_map(check_file).collect()
 }
 
 fn check_file(source: &Source) -> Findings {
