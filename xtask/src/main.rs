@@ -6,7 +6,9 @@
 mod arrows;
 mod check;
 mod codegen;
+mod error_codes;
 mod fuzz;
+mod links;
 mod source;
 mod tidy;
 
@@ -16,7 +18,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   check                 everything below, in order of how fast it can fail
-  tidy                  lengths of files and functions, bodies of `impl ProxyHttp`, who names a Pingora type
+  tidy                  lengths of files and functions, bodies of `impl ProxyHttp`, who names a Pingora type,
+                        links of pages that lead nowhere
   arrows                which crate may depend on which
   codegen [--check]     write the generated files, or say which are out of date
   fuzz [TARGET] [--seconds N]

@@ -1,12 +1,13 @@
-//! Shape: lengths of files and functions, delegation in `impl ProxyHttp`, who names a Pingora type.
+//! Shape: lengths of files and functions, delegation in `impl ProxyHttp`, who names a Pingora type; and whether every
+//! link of a page leads somewhere.
 
 use std::path::Path;
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use crate::Findings;
 use crate::source::{self, Source};
+use crate::{Findings, links};
 
 /// Lines at which a file stops.
 const FILE_LINES_MAX: usize = 500;
@@ -28,7 +29,8 @@ const PINGORA_PLACES: [&str; 8] = [
 
 /// Everything in the tree that departs from the agreed shape.
 pub(crate) fn check(root: &Path) -> Findings {
-    source::rust_files(root).iter().flat_map(check_file).collect()
+    let code = source::files(root, "rs");
+    code.iter().flat_map(check_file).chain(links::check(root)).collect()
 }
 
 fn check_file(source: &Source) -> Findings {

@@ -29,7 +29,7 @@ keys! {
 }
 
 keys! {
-    /// The hash of an API key, as printed by: printf %s "$KEY" | sha256sum
+    /// The hash of an API key, as printed by `printf %s "$KEY" | sha256sum`.
     pub struct ApiKeyHash is "an API key" {
         /// SHA-256 of the key in hexadecimal, 64 digits.
         required sha256: Option<At<Sha256>>,
@@ -68,7 +68,7 @@ impl Decode for Sha256 {
     }
 
     fn describe(_: &mut Definitions) -> Value {
-        json!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" })
+        json!({ "title": "hash", "type": "string", "pattern": "^[0-9a-fA-F]{64}$" })
     }
 }
 

@@ -24,19 +24,20 @@ keys! {
 keys! {
     /// A Consul agent or the embedded registry.
     pub struct Consul is "discovery.consul" {
-        /// Its HTTP address (default http://127.0.0.1:8500).
+        /// Its HTTP address (default `http://127.0.0.1:8500`).
         key address: Option<At<Url>>,
-        /// The ACL token. Better written as token_env or token_file.
+        /// The ACL token. Better written as `token_env` or `token_file`.
         key token: Option<SecretSource>,
-        /// The datacenter to ask, instead of the agent's own.
+        /// The datacenter to ask (default: the agent's own).
         key datacenter: Option<At<String>>,
-        /// How fresh an answer must be: default, stale (any server may answer) or consistent.
+        /// How fresh an answer must be (default `default`): the leader answers; with `stale` any server may; with
+        /// `consistent` the leader asks the others first.
         key consistency: Option<At<Consistency>>,
-        /// TLS towards Consul, when the address is https.
+        /// TLS towards Consul, when the address is `https`.
         key tls: Option<At<ConsulTls>>,
-        /// How long a set that suddenly became empty is held before it is believed (default 30s).
+        /// How long a sudden loss of endpoints is held before it is believed (default `30s`).
         key empty_grace: Option<At<Duration>>,
-        /// How long one blocking query may wait for a change (default 30s).
+        /// How long one blocking query may wait for a change (default `30s`).
         key wait: Option<At<Duration>>,
     }
     later {
@@ -50,7 +51,7 @@ keys! {
 keys! {
     /// TLS towards Consul.
     pub struct ConsulTls is "discovery.consul.tls" {
-        /// The authorities to trust, in PEM, instead of the system's.
+        /// The authorities to trust, in PEM (default: the system's).
         key ca: Option<At<FilePath>>,
         /// A client certificate, in PEM.
         key cert: Option<At<FilePath>>,

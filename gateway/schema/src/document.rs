@@ -16,23 +16,23 @@ use crate::yaml::Node;
 keys! {
     /// The configuration of a Portcullis gateway.
     pub struct Document is "the document" {
-        /// The version of the language. This gateway reads version 1.
+        /// The version of the language. This gateway reads version `1`.
         required version: Option<At<u32>>,
         /// More files to read, as patterns inside the directory of this file. A name defined twice is an error.
         key include: Option<Vec<At<String>>>,
-        /// Where clients connect, by name. Without any, one named `web` listens on 0.0.0.0:8080.
+        /// Where clients connect, by name (default: one named `web` on 0.0.0.0:8080).
         key listeners: Map<Name, Listener>,
-        /// The admin API: for operators, on loopback unless you say otherwise.
+        /// The admin API: for operators, on loopback unless you say otherwise. Read at start; a change needs a restart.
         key admin: Option<At<Admin>>,
-        /// Metrics and probes: for scrapers, without any rights.
+        /// Metrics and probes: for scrapers, without any rights. Read at start; a change needs a restart.
         key metrics: Option<At<Metrics>>,
-        /// Where services are looked up.
+        /// Where services are looked up. Read at start; a change needs a restart.
         key discovery: Option<At<Discovery>>,
-        /// What the gateway writes down.
+        /// What the gateway writes down. Read at start; a change needs a restart.
         key telemetry: Option<At<Telemetry>>,
-        /// Networks whose X-Forwarded-* headers are believed, for every listener that names none of its own.
+        /// Networks whose `X-Forwarded-*` headers are believed, for every listener that names none of its own.
         key trusted_proxies: Option<Vec<At<Network>>>,
-        /// Settings under every route; a policy or route may override each.
+        /// Settings under every route; a policy or a route may override each.
         key defaults: Option<At<PolicyKeys>>,
         /// Named sets of endpoints. A route names one in `to`.
         key upstreams: Map<Name, Upstream>,
@@ -40,7 +40,7 @@ keys! {
         key policies: Map<Name, PolicyKeys>,
         /// Who may call, by name, and with which keys.
         key consumers: Map<Name, Consumer>,
-        /// What goes where.
+        /// What goes where, by name. Without any, every request is answered with 404.
         key routes: Map<Name, Route>,
     }
     later {

@@ -1,6 +1,6 @@
 //! The language as JSON Schema, for editors. Comes from the same definitions that decode.
 
-use serde_json::{Value, json};
+use serde_json::{Map as Json, Value, json};
 
 use crate::decode::{Decode, Definitions};
 use crate::document::Document;
@@ -9,6 +9,8 @@ use crate::document::Document;
 pub fn json_schema() -> Value {
     let mut definitions = Definitions::new();
     let root = Document::describe(&mut definitions);
+    let definitions: Json<String, Value> =
+        definitions.into_iter().map(|(name, definition)| (name.to_owned(), definition.schema)).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Portcullis gateway configuration",
@@ -38,7 +40,7 @@ mod tests {
         let mut asked: Vec<String> = reader.known().iter().map(|key| (*key).to_owned()).collect();
         let mut properties = Properties::new();
         T::properties(&mut properties, &mut Vec::new(), &mut Definitions::new());
-        let mut described: Vec<String> = properties.keys().cloned().collect();
+        let mut described: Vec<String> = properties.iter().map(|property| property.key.to_owned()).collect();
         asked.sort();
         described.sort();
         (T::NAME, asked, described)

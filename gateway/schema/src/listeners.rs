@@ -18,11 +18,11 @@ keys! {
     pub struct Listener is "a listener" {
         /// IP and port, such as `0.0.0.0:8080` or `[::]:8080`.
         required address: Option<At<SocketAddr>>,
-        /// Serve TLS here. Without it the listener speaks plain HTTP/1.1 and HTTP/2 with prior knowledge.
+        /// Serve TLS here (default: plain HTTP/1.1, and HTTP/2 with prior knowledge).
         key tls: Option<At<Tls>>,
-        /// Networks whose X-Forwarded-* headers are believed here, instead of the top-level list.
+        /// Networks whose `X-Forwarded-*` headers are believed here (default: the top-level list).
         key trusted_proxies: Option<Vec<At<Network>>>,
-        /// Bounds that protect the process.
+        /// Bounds that protect the process. Each has a safe default.
         key limits: Option<At<ListenerLimits>>,
     }
     later {
@@ -42,9 +42,9 @@ keys! {
         key key: Option<At<FilePath>>,
         /// Several certificates; the name the client asks for (SNI) chooses, the first answers for the rest.
         key certificates: Option<Vec<At<Certificate>>>,
-        /// The oldest version of TLS spoken: "1.2" (default) or "1.3".
+        /// The oldest version of TLS spoken (default `"1.2"`).
         key min_version: Option<At<TlsVersion>>,
-        /// Protocols offered, preferred first: h2 and http/1.1 (both by default).
+        /// Protocols offered, preferred first (default `[h2, http/1.1]`).
         key alpn: Option<Vec<At<Alpn>>>,
     }
     later {
@@ -70,17 +70,17 @@ keys! {
 keys! {
     /// Bounds that protect the process. Each has a safe default.
     pub struct ListenerLimits is "limits of a listener" {
-        /// Connections open at once (default 10000). More are closed at once.
+        /// Connections open at once (default `10000`). What comes beyond it is closed.
         key max_connections: Option<At<NonZeroU32>>,
-        /// Size of a request's head (default 32KiB). More is answered with 431.
+        /// Size of a request's head (default `32KiB`). More is answered with 431; a request line beyond 8 KiB with 414.
         key max_header: Option<At<ByteSize>>,
-        /// Header fields of a request (default 100). More is answered with 431.
+        /// Header fields of a request (default `100`). More is answered with 431.
         key max_fields: Option<At<NonZeroU32>>,
-        /// Time a client has to send the head of a request (default 10s).
+        /// Time a client has to send the head of a request (default `10s`); then 408.
         key header_deadline: Option<At<Duration>>,
-        /// Time a connection may stay open without a request (default 60s).
+        /// Time a connection may stay open without a request (default `60s`).
         key idle: Option<At<Duration>>,
-        /// Time a client has for the TLS handshake and the HTTP/2 preface (default 10s).
+        /// Time a client has for the TLS handshake and the HTTP/2 preface (default `10s`).
         key handshake_deadline: Option<At<Duration>>,
     }
     later {

@@ -19,14 +19,14 @@ pub enum Writes {
 keys! {
     /// The admin API. Its token is generated at first start; there is no default one.
     pub struct Admin is "admin" {
-        /// IP and port (default 127.0.0.1:9901).
+        /// IP and port (default `127.0.0.1:9901`). Another address than loopback warns.
         key address: Option<At<SocketAddr>>,
         /// A Unix socket beside the address. Whoever runs as the gateway's user, or as root, needs no token there.
         key socket: Option<At<FilePath>>,
         /// Tokens beside the generated one, by name, each with a role.
         key tokens: Map<Name, AdminToken>,
-        /// Where changes through the API go: `overlay` (default) keeps them in a file of their own in the state
-        /// directory, `off` refuses them.
+        /// Where changes through the API go (default `overlay`): into a file of their own in the state directory, or
+        /// `off`: nowhere, they are refused.
         key writes: Option<At<Writes>>,
     }
     later {
@@ -38,9 +38,10 @@ keys! {
 keys! {
     /// A token of the admin API, and what it opens.
     pub struct AdminToken is "an admin token" {
-        /// What its bearer may do: viewer (read), operator (drain endpoints, reset breakers, reload, confirm) or admin.
+        /// What its bearer may do: `viewer` reads; `operator` also drains endpoints, resets breakers, reloads and confirms;
+        /// `admin` also changes the configuration, makes tokens and stops the gateway.
         required role: Option<At<AdminRole>>,
-        /// The token, at least 32 characters. Better written as token_env or token_file.
+        /// The token, at least 32 characters. Better written as `token_env` or `token_file`.
         key token: Option<SecretSource>,
     }
 }
@@ -57,9 +58,9 @@ pub enum AdminRole {
 }
 
 keys! {
-    /// Metrics and probes: /metrics, /livez and /readyz, and nothing else.
+    /// Metrics and probes: `/metrics`, `/livez` and `/readyz`, and nothing else.
     pub struct Metrics is "metrics" {
-        /// IP and port (default 127.0.0.1:9902).
+        /// IP and port (default `127.0.0.1:9902`). Another address than loopback warns.
         key address: Option<At<SocketAddr>>,
     }
 }

@@ -8,7 +8,7 @@ use crate::value::{FilePath, Share};
 keys! {
     /// What the gateway writes down.
     pub struct Telemetry is "telemetry" {
-        /// One line a request. On by default; `none` turns it off.
+        /// One line a request (default: on); `none` turns it off.
         key access_log: Option<At<Setting<AccessLog>>>,
     }
     later {
@@ -24,11 +24,11 @@ keys! {
 keys! {
     /// One line a request.
     pub struct AccessLog is "an access log" {
-        /// How a line looks: json.
+        /// How a line looks (default `json`).
         key format: Option<At<LogFormat>>,
         /// The file to append to (default: standard output).
         key path: Option<At<FilePath>>,
-        /// The share of requests written (default 100%). Answers of 500 and above always are.
+        /// The share of requests written (default `100%`). Answers of 500 and above always are.
         key sample: Option<At<Share>>,
     }
 }

@@ -13,19 +13,20 @@ use crate::value::{ServiceRef, Target};
 use crate::yaml::{Kind, Node};
 
 keys! {
-    /// A named set of endpoints: a service in Consul, or fixed hosts. Short form: consul://name or http://ip:port.
+    /// A named set of endpoints: a service in Consul, or fixed hosts. Short form: `consul://name` or `http://ip:port`.
     pub struct Upstream is "an upstream" {
-        /// A service in Consul: consul://name?tag=v2&dc=eu&passing=true.
+        /// A service in Consul: `consul://name?tag=v2&dc=eu&passing=true`.
         key service: Option<At<ServiceRef>>,
-        /// Fixed addresses, each ip:port or a map of address and weight.
+        /// Instead: fixed addresses, each `ip:port` or a map of `address` and `weight`.
         key hosts: Option<Vec<At<Host>>>,
-        /// How an endpoint is chosen: round-robin (smooth, weighted; default) or least-request.
+        /// How an endpoint is chosen (default `round-robin`): in turn by weight, smoothly; or `least-request`: the less busy of
+        /// two chosen at random.
         key balance: Option<At<Balance>>,
-        /// Requests in flight at once; more are answered with 503 and Retry-After.
+        /// Requests in flight at once (default: no bound). More are answered with 503 and `Retry-After`.
         key max_requests: Option<At<NonZeroU32>>,
-        /// Times towards this upstream; a route's own win.
+        /// Times towards this upstream (default: those of `defaults`); a policy's and a route's own win.
         key timeout: Option<At<Timeout>>,
-        /// What is spoken to its endpoints: http1 (default) or h2c.
+        /// What is spoken to its endpoints (default `http1`); `h2c` is HTTP/2 with prior knowledge, which gRPC services need.
         key protocol: Option<At<Protocol>>,
     }
     later {
@@ -46,11 +47,11 @@ keys! {
 }
 
 keys! {
-    /// One fixed address. Short form: ip:port.
+    /// One fixed address. Short form: `ip:port`.
     pub struct Host is "a host" {
-        /// IP and port, such as 10.0.0.9:8080.
+        /// IP and port, such as `10.0.0.9:8080`.
         required address: Option<At<SocketAddr>>,
-        /// Its share of requests, relative to the others (1 to 65535, default 1).
+        /// Its share of requests, relative to the others (1 to 65535, default `1`).
         key weight: Option<At<NonZeroU16>>,
     }
     short host_from_text as host_text;

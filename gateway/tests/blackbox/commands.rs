@@ -187,6 +187,9 @@ fn schema_is_json_for_editors_and_a_page_for_people() {
     let folder = folder("");
     assert!(portcullis(folder.path(), &["schema", "--json"]).json()["$defs"]["Route"].is_object());
     let page = portcullis(folder.path(), &["schema", "--markdown"]).out;
-    assert!(page.contains("\n## Route\n") && page.contains("| `path` (required) |"), "{page}");
+    assert!(
+        page.contains("\n## `routes.<name>`\n") && page.contains("| `path` | [text](#values) | required |"),
+        "{page}"
+    );
     assert_eq!(portcullis(folder.path(), &["schema", "--json", "--markdown"]).code, Some(2));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reader::clean_doc;
-use super::{Decode, Decoder, Definitions, Field, Properties, Reader};
+use super::{Decode, Decoder, Definitions, Field, Properties, Property, Reader, about};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::merge::{Merge, Setting};
@@ -182,7 +182,7 @@ impl<T: Decode> Field for Option<T> {
     }
 
     fn properties(key: &'static str, doc: &str, properties: &mut Properties, definitions: &mut Definitions) {
-        properties.insert(key.to_owned(), described(T::describe(definitions), doc));
+        properties.push(Property { key, schema: described(T::describe(definitions), doc), of: None });
     }
 }
 
@@ -239,11 +239,16 @@ impl Field for Option<SecretSource> {
     fn properties(key: &'static str, doc: &str, properties: &mut Properties, _: &mut Definitions) {
         let doc = clean_doc(doc);
         let [inline, from_env, from_file] = secret_keys(key);
-        let text = |description: String| json!({ "type": "string", "description": description });
-        properties.insert(inline.to_owned(), text(doc.clone()));
-        properties
-            .insert(from_env.to_owned(), text(format!("The environment variable that holds it. {doc}")));
-        properties.insert(from_file.to_owned(), text(format!("The file that holds it. {doc}")));
+        let mut add = |key, description: String| {
+            let schema = json!({ "type": "string", "description": description });
+            properties.push(Property { key, schema, of: None });
+        };
+        add(inline, doc);
+        add(
+            from_env,
+            format!("Instead of `{inline}`: the environment variable that holds it. Read once, at start."),
+        );
+        add(from_file, format!("Instead of `{inline}`: the file that holds it. Read again when it changes."));
     }
 }
 
@@ -262,10 +267,14 @@ fn secret_from_env(node: &Node, decoder: &mut Decoder<'_>) -> Option<At<Secret<S
     None
 }
 
-/// Adds a description to a schema. Draft 2020-12 allows it beside `$ref`.
+/// Adds a description to a schema, and the default that it names. Draft 2020-12 allows both beside `$ref`.
 pub(super) fn described(mut schema: Value, doc: &str) -> Value {
+    let doc = clean_doc(doc);
     if let Some(object) = schema.as_object_mut() {
-        object.insert("description".to_owned(), json!(clean_doc(doc)));
+        if let Some(default) = about(&doc).literal_default() {
+            object.insert("default".to_owned(), default);
+        }
+        object.insert("description".to_owned(), json!(doc));
     }
     schema
 }

@@ -147,9 +147,13 @@ macro_rules! keys {
         $required.push($key);
         <$ty as $crate::decode::Field>::properties($key, $doc, $properties, $definitions)
     }};
-    (@describe flatten $properties:ident, $required:ident, $definitions:ident, $key:expr, $doc:expr, $ty:ty) => {
-        <$ty as $crate::decode::Keys>::properties($properties, $required, $definitions)
-    };
+    (@describe flatten $properties:ident, $required:ident, $definitions:ident, $key:expr, $doc:expr, $ty:ty) => {{
+        let n_own = $properties.len();
+        <$ty as $crate::decode::Keys>::properties($properties, $required, $definitions);
+        for property in $properties.iter_mut().skip(n_own) {
+            property.of = Some(<$ty as $crate::decode::Keys>::NAME);
+        }
+    }};
 }
 
 pub(crate) use keys;

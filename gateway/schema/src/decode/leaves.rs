@@ -44,24 +44,24 @@ macro_rules! texts {
 }
 
 texts! {
-    Duration: "a duration", { "type": "string", "examples": ["500ms", "10s", "5m"] }, parse_duration;
-    ByteSize: "a size", { "type": "string", "examples": ["64KiB", "2MiB"] }, Self::parse;
-    Rate: "a rate", { "type": "string", "examples": ["100/s", "5/m"] }, Self::parse;
-    Share: "a share", { "type": "string", "pattern": "%$", "examples": ["50%"] }, Self::parse;
-    Name: "a name", { "type": "string" }, |text| Self::parse(text).map_err(str::to_owned);
-    HeaderName: "a header's name", { "type": "string" }, |text| Self::parse(text).map_err(str::to_owned);
-    Method: "a method", { "type": "string", "examples": ["GET", "POST"] },
+    Duration: "a duration", { "title": "duration", "type": "string", "examples": ["500ms", "10s", "5m"] }, parse_duration;
+    ByteSize: "a size", { "title": "size", "type": "string", "examples": ["64KiB", "2MiB"] }, Self::parse;
+    Rate: "a rate", { "title": "rate", "type": "string", "examples": ["100/s", "5/m"] }, Self::parse;
+    Share: "a share", { "title": "share", "type": "string", "pattern": "%$", "examples": ["50%"] }, Self::parse;
+    Name: "a name", { "title": "name", "type": "string" }, |text| Self::parse(text).map_err(str::to_owned);
+    HeaderName: "a header's name", { "title": "header name", "type": "string" }, |text| Self::parse(text).map_err(str::to_owned);
+    Method: "a method", { "title": "method", "type": "string", "examples": ["GET", "POST"] },
         |text| Self::parse(text).map_err(str::to_owned);
-    HostPattern: "a host", { "type": "string", "examples": ["shop.example.com", "*.example.com"] },
+    HostPattern: "a host", { "title": "host", "type": "string", "examples": ["shop.example.com", "*.example.com"] },
         |text| Self::parse(text).map_err(str::to_owned);
-    FilePath: "a path", { "type": "string" }, |text| Self::parse(text).map_err(str::to_owned);
-    Url: "a URL", { "type": "string", "pattern": "^(https?://|\\$\\{)" }, |text| Self::parse(text).map_err(str::to_owned);
-    ServiceRef: "a service", { "type": "string", "pattern": "^(consul://|\\$\\{)" }, Self::parse;
-    Target: "a target", { "type": "string", "examples": ["orders", "consul://order-service"] }, Self::parse;
-    JwksSource: "a source of keys", { "type": "string", "examples": ["consul://user-service/.well-known/jwks.json"] },
+    FilePath: "a file's path", { "title": "file", "type": "string" }, |text| Self::parse(text).map_err(str::to_owned);
+    Url: "a URL", { "title": "URL", "type": "string", "pattern": "^(https?://|\\$\\{)" }, |text| Self::parse(text).map_err(str::to_owned);
+    ServiceRef: "a service", { "title": "service", "type": "string", "pattern": "^(consul://|\\$\\{)" }, Self::parse;
+    Target: "a target", { "title": "target", "type": "string", "examples": ["orders", "consul://order-service"] }, Self::parse;
+    JwksSource: "a source of keys", { "title": "source of keys", "type": "string", "examples": ["consul://user-service/.well-known/jwks.json"] },
         Self::parse;
-    SocketAddr: "an address", { "type": "string", "examples": ["0.0.0.0:8080", "[::1]:8080"] }, parse_address;
-    Network: "a network", { "type": "string", "examples": ["10.0.0.0/8", "::1"] }, parse_network;
+    SocketAddr: "an address", { "title": "address", "type": "string", "examples": ["0.0.0.0:8080", "[::1]:8080"] }, parse_address;
+    Network: "a network", { "title": "network", "type": "string", "examples": ["10.0.0.0/8", "::1"] }, parse_network;
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

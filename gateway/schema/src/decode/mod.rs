@@ -3,6 +3,7 @@
 //! Decides what each shape and each key may hold, and describes the same as JSON Schema: both come from one
 //! definition (`keys!`), so they cannot drift apart. Knows nothing of names defined elsewhere.
 
+mod about;
 mod containers;
 mod keys;
 mod leaves;
@@ -10,13 +11,14 @@ mod reader;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map as Json, Value};
+use serde_json::Value;
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::span::Span;
 use crate::yaml::Node;
 
+pub(crate) use about::{About, about};
 pub use containers::OneOrMany;
 pub(crate) use keys::keys;
 pub(crate) use reader::{Keys, Reader, decode_keys, decode_text, describe_keys};
@@ -29,11 +31,36 @@ pub(crate) struct Decoder<'a> {
     pub(crate) secrets: Vec<Span>,
 }
 
-/// The definitions a JSON Schema refers to, by type name.
-pub(crate) type Definitions = BTreeMap<&'static str, Value>;
+/// The maps of the language, by type name.
+pub(crate) type Definitions = BTreeMap<&'static str, Definition>;
 
-/// The properties of one map, by key.
-pub(crate) type Properties = Json<String, Value>;
+/// One map of the language: its JSON Schema, and what a schema has no words for.
+#[derive(Debug, Default)]
+pub(crate) struct Definition {
+    pub(crate) schema: Value,
+    /// What it is, in words: "a listener".
+    pub(crate) what: &'static str,
+    /// Its description.
+    pub(crate) doc: String,
+    pub(crate) properties: Properties,
+    pub(crate) required: Vec<&'static str>,
+    /// Keys that a later version brings, with a sentence each.
+    pub(crate) later: &'static [(&'static str, &'static str)],
+    /// Keys that somebody may look for here, and what to use instead.
+    pub(crate) instead: &'static [(&'static str, &'static str)],
+}
+
+/// The keys of one map, in the order of the language.
+pub(crate) type Properties = Vec<Property>;
+
+/// One key of a map.
+#[derive(Debug)]
+pub(crate) struct Property {
+    pub(crate) key: &'static str,
+    pub(crate) schema: Value,
+    /// The map whose key it is, when that map's keys stand in this one.
+    pub(crate) of: Option<&'static str>,
+}
 
 /// Can be read from one node. `None` means that the reason has been reported.
 pub(crate) trait Decode: Sized {

@@ -1,8 +1,8 @@
 //! Reading a map key by key, and accounting for every key in it.
 
-use serde_json::{Value, json};
+use serde_json::{Map as Json, Value, json};
 
-use super::{Decode, Decoder, Definitions, Properties};
+use super::{Decode, Decoder, Definition, Definitions, Properties};
 use crate::codes::Code;
 use crate::span::Span;
 use crate::suggest::nearest;
@@ -132,20 +132,25 @@ pub(crate) fn decode_keys<T: Keys>(node: &Node, decoder: &mut Decoder<'_>) -> Op
 pub(crate) fn describe_keys<T: Keys>(definitions: &mut Definitions) -> Value {
     if !definitions.contains_key(T::NAME) {
         // Reserve the name first, so that a type that contains itself ends.
-        definitions.insert(T::NAME, Value::Null);
+        definitions.insert(T::NAME, Definition::default());
         let (mut properties, mut required) = (Properties::new(), Vec::new());
         T::properties(&mut properties, &mut required, definitions);
-        let mut map = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+        let by_key: Json<String, Value> =
+            properties.iter().map(|property| (property.key.to_owned(), property.schema.clone())).collect();
+        let mut map = json!({ "type": "object", "properties": by_key, "additionalProperties": false });
         if let (false, Some(object)) = (required.is_empty(), map.as_object_mut()) {
             object.insert("required".into(), json!(required));
         }
-        let mut definition = match T::describe_short() {
+        let mut schema = match T::describe_short() {
             Some(short) => json!({ "anyOf": [short, map] }),
             None => map,
         };
-        if let Some(object) = definition.as_object_mut() {
-            object.insert("description".into(), json!(clean_doc(T::DOC)));
+        let doc = clean_doc(T::DOC);
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("description".into(), json!(doc));
         }
+        let (what, later, instead) = (T::WHAT, T::LATER, T::INSTEAD);
+        let definition = Definition { schema, what, doc, properties, required, later, instead };
         definitions.insert(T::NAME, definition);
     }
     json!({ "$ref": format!("#/$defs/{}", T::NAME) })

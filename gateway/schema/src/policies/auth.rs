@@ -10,17 +10,18 @@ use crate::value::{HeaderName, JwksSource};
 use crate::yaml::{Kind, Node};
 
 keys! {
-    /// Only with a valid JSON Web Token in `Authorization: Bearer`.
+    /// Only with a valid JSON Web Token in `Authorization: Bearer`. It must expire.
     pub struct Jwt is "jwt" {
-        /// Who must have issued the token (`iss`).
+        /// Who must have issued the token, its `iss` (default: not checked).
         key issuer: Option<At<String>>,
-        /// For whom the token must be (`aud`); one of these.
+        /// For whom the token must be: one of these is one of its `aud` (default: not checked).
         key audience: Option<At<OneOrMany<At<String>>>>,
-        /// Where the keys are: a URL, or consul://service/path.
+        /// Where the keys are: a URL, or `consul://service/path`, any healthy instance of a service. Must be there once all is
+        /// laid over each other.
         key jwks: Option<At<JwksSource>>,
-        /// Signatures accepted: ES256, RS256, EdDSA.
+        /// Signatures accepted (default `[RS256, ES256, EdDSA]`). There are no shared secrets.
         key algorithms: Option<At<Vec<At<JwtAlgorithm>>>>,
-        /// How far clocks may differ (default 30s).
+        /// How far clocks may differ (default `30s`).
         key leeway: Option<At<Duration>>,
         /// Scopes the token must have, all of them. Without one the answer is 403.
         key scopes: Option<At<Vec<At<String>>>>,
@@ -41,7 +42,7 @@ keys! {
 keys! {
     /// Only with the API key of a consumer. Short form: the header's name.
     pub struct ApiKey is "api_key" {
-        /// The header that carries the key (default X-Api-Key). It is not sent on.
+        /// The header that carries the key (default `X-Api-Key`). It is not sent on.
         key header: Option<At<HeaderName>>,
     }
     later {

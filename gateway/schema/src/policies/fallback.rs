@@ -11,11 +11,12 @@ keys! {
     pub struct Fallback is "a fallback" {
         /// For which failures (default: all).
         key on: Option<At<Vec<At<FallbackOn>>>>,
-        /// For which methods (default: all for a fixed answer, GET and HEAD for another upstream).
+        /// For which methods (default: all for a fixed answer, `GET` and `HEAD` for another upstream).
         key methods: Option<At<Vec<At<Method>>>>,
-        /// Ask this instead: an upstream's name, consul://name or http://ip:port.
+        /// Ask this instead: an upstream's name, `consul://name` or `http://ip:port`. Only where sending the request again is
+        /// safe.
         key to: Option<At<Target>>,
-        /// Answer with this status (200 to 599, default 503).
+        /// Answer with this status (200 to 599, default `503`).
         key status: Option<At<u16>>,
         /// Answer with this JSON.
         key json: Option<At<Raw>>,

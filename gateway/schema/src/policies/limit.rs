@@ -12,17 +12,18 @@ use crate::value::{HeaderName, Rate};
 use crate::yaml::{Kind, Node};
 
 keys! {
-    /// How many requests in how much time. Short form: 100/s.
+    /// How many requests in how much time. Short form: `100/s`.
     pub struct RateLimit is "a rate limit" {
-        /// So many in so much time: 100/s, 5/m, 1000/h.
+        /// So many in so much time. Must be there once all is laid over each other.
         key rate: Option<At<Rate>>,
-        /// How many may come at once (default: the number in the rate).
+        /// How many may come at once (default: the number in `rate`).
         key burst: Option<At<NonZeroU32>>,
-        /// Who shares one count: ip (default), consumer, route, or header:X-Name.
+        /// Who shares one count (default `ip`): each address (IPv6 by its /64), each consumer, the whole route, or each value of
+        /// a header. Without a consumer or the header, the address counts.
         key by: Option<At<LimitBy>>,
-        /// Count and report, but refuse nothing.
+        /// Count and report, but refuse nothing (default `false`).
         key dry_run: Option<At<bool>>,
-        /// Counts kept at once (default 100000); beyond it new ones count together.
+        /// Counts kept at once (default `100000`); beyond it new ones count together.
         key max_keys: Option<At<NonZeroU32>>,
     }
     later {
@@ -62,7 +63,7 @@ impl Decode for LimitBy {
     }
 
     fn describe(_: &mut Definitions) -> Value {
-        json!({ "type": "string", "pattern": "^(ip|consumer|route|header:.+)$", "examples": ["ip", "consumer", "route"] })
+        json!({ "type": "string", "pattern": "^(ip|consumer|route|header:.+)$", "examples": ["ip", "consumer", "route", "header:X-Name"] })
     }
 }
 

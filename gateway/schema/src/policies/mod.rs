@@ -28,7 +28,7 @@ keys! {
         key jwt: Option<At<Setting<Jwt>>>,
         /// Only with the API key of a consumer.
         key api_key: Option<At<Setting<ApiKey>>>,
-        /// How many requests in how much time. Short form: 100/s.
+        /// How many requests in how much time. Short form: `100/s`.
         key rate_limit: Option<At<Setting<RateLimit>>>,
         /// Try again when an attempt failed and repeating is safe.
         key retry: Option<At<Setting<Retry>>>,
@@ -36,9 +36,9 @@ keys! {
         key circuit_breaker: Option<At<Setting<CircuitBreaker>>>,
         /// What to answer when the upstream cannot. Several are tried in order; the first whose `on` fits answers.
         key fallback: Option<At<Setting<OneOrMany<Fallback>>>>,
-        /// How long things may take. Short form: the whole request.
+        /// How long things may take. Short form, such as `10s`: the whole request.
         key timeout: Option<At<Timeout>>,
-        /// Largest request body (default 2MiB); `none` for no bound. More is answered with 413.
+        /// Largest request body (default `2MiB`); `none` for no bound. More is answered with 413.
         key max_body: Option<At<Setting<ByteSize>>>,
         /// Changes to the headers that the upstream sees.
         key request_headers: Option<At<HeaderEdits>>,

@@ -47,11 +47,11 @@ impl Decode for PluginUse {
     }
 
     fn describe(_: &mut Definitions) -> Value {
-        json!({ "anyOf": [
+        json!({ "title": "plugin", "anyOf": [
             { "type": "string", "description": "the plugin's name" },
             { "type": "object", "description": "the plugin's name with its settings",
               "properties": { "failure": { "enum": ["bypass", "deny"],
-                  "description": "What happens to the request when the plugin breaks (default deny)." } },
+                  "description": "What happens to the request when the plugin breaks (default `deny`)." } },
               "minProperties": 1, "maxProperties": 2 }
         ] })
     }

@@ -12,19 +12,20 @@ use crate::value::Share;
 use crate::yaml::{Kind, Node};
 
 keys! {
-    /// Try again when an attempt failed, on another endpoint, and only when repeating is safe.
+    /// Try again when an attempt failed, on another endpoint if there is one, and only when repeating is safe: no byte was
+    /// sent, the method is idempotent, or the request carries `Idempotency-Key`.
     pub struct Retry is "retry" {
-        /// Tries in all, the first included (2 to 10, default 2).
+        /// Tries in all, the first included (2 to 10, default `2`).
         key attempts: Option<At<u8>>,
-        /// How long one try may take, up to the head of its answer.
+        /// How long one try may take, up to the head of its answer (default: no bound).
         key per_try: Option<At<Duration>>,
-        /// Statuses that count as failed (default 502, 503, 504).
+        /// Statuses that count as failed (400 to 599, default `[502, 503, 504]`).
         key statuses: Option<At<Vec<At<u16>>>>,
-        /// Errors that count as failed: connect, reset, timeout (default connect, reset).
+        /// Errors that count as failed (default `[connect, reset]`).
         key errors: Option<At<Vec<At<RetryError>>>>,
         /// How long to wait between tries.
         key backoff: Option<At<Backoff>>,
-        /// How many retries there may be in all. Short form: 20%.
+        /// How many retries there may be in all. Short form: `20%`.
         key budget: Option<At<Budget>>,
     }
     later {
@@ -39,36 +40,37 @@ keys! {
 keys! {
     /// Waiting between tries: doubled each time, with full jitter.
     pub struct Backoff is "backoff" {
-        /// The first wait is at most this (default 25ms).
+        /// The first wait is at most this (default `25ms`).
         key base: Option<At<Duration>>,
-        /// No wait is longer than this (default 250ms).
+        /// No wait is longer than this (default `250ms`).
         key max: Option<At<Duration>>,
     }
 }
 
 keys! {
-    /// How many retries there may be in all, so that retries do not become the load. Short form: 20%.
+    /// How many retries there may be in all, so that retries do not become the load. Short form: `20%`.
     pub struct Budget is "a retry budget" {
-        /// Retries as a share of requests (default 20%).
+        /// Retries as a share of requests (default `20%`).
         key share: Option<At<Share>>,
-        /// Retries a second that are always allowed (default 3).
+        /// Retries a second that are always allowed (default `3`).
         key floor: Option<At<u32>>,
     }
     short budget_from_text as budget_text;
 }
 
 keys! {
-    /// Stop asking an upstream that keeps failing; probe it later.
+    /// Stop asking an upstream that keeps failing; probe it later. One for the upstream as a whole and one for each endpoint;
+    /// `failure_rate` or `consecutive` must be there.
     pub struct CircuitBreaker is "a circuit breaker" {
-        /// Trip when this share of the window failed.
+        /// Trip when this share of the window failed, at one endpoint or at all of them together.
         key failure_rate: Option<At<Share>>,
-        /// How many of the last requests count (default 20).
+        /// How many of the last requests count (1 to 10000, default `20`).
         key window: Option<At<NonZeroU32>>,
         /// Trip when this many failed in a row at one endpoint.
         key consecutive: Option<At<NonZeroU32>>,
-        /// How long to stay tripped before probing (default 10s).
+        /// How long to stay tripped before probing (default `10s`).
         key open: Option<At<Duration>>,
-        /// Requests let through while probing; all must succeed (default 3).
+        /// Requests let through while probing; all must succeed (default `3`).
         key probes: Option<At<NonZeroU32>>,
     }
     check check_breaker;

@@ -10,15 +10,15 @@ use crate::span::At;
 use crate::yaml::{Kind, Node};
 
 keys! {
-    /// How long things may take. Short form: the whole request.
+    /// How long things may take. Short form, such as `10s`: the whole request.
     pub struct Timeout is "a timeout" {
-        /// Until a connection to the endpoint stands (default 1s).
+        /// Until a connection to the endpoint stands (default `1s`).
         key connect: Option<At<Duration>>,
-        /// From the whole request to the head of the answer, retries included (default 30s); `none` for no bound.
+        /// From the whole request to the head of the answer, retries included (default `30s`); `none` for no bound.
         /// The time a client takes to send its body does not count.
         key request: Option<At<Setting<Duration>>>,
         /// Longest silence of an endpoint, in a body or a tunnel, over HTTP/2 also before the head of its answer, and longest wait
-        /// for it to take bytes (default 60s, or `request` if that is longer); `none` for no bound.
+        /// for it to take bytes (default: 60s, or `request` if that is longer or `none`); `none` for no bound.
         key idle: Option<At<Setting<Duration>>>,
     }
     instead {

@@ -14,7 +14,7 @@ keys! {
         key is: Option<At<String>>,
         /// The whole value matches this regular expression.
         key regex: Option<At<String>>,
-        /// true: it is there, with any value. false: it is not there.
+        /// `true`: it is there, with any value. `false`: it is not there.
         key present: Option<At<bool>>,
     }
     short condition_from_text as condition_text;

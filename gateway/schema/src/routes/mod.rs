@@ -20,21 +20,22 @@ keys! {
     pub struct Route is "a route" {
         /// Listeners it is served on, by name (default: all).
         key listeners: Option<Vec<At<Name>>>,
-        /// Hosts, exact or with a leading wildcard (default: any).
+        /// Hosts, exact or with a leading wildcard: `*.example.com` (default: any).
         key host: Option<OneOrMany<At<HostPattern>>>,
-        /// The path: /a exact, /a/{id}, /a/{id:uint}, /a/{id?}, /a/** for everything below and /a itself.
+        /// `/a` is exact; `{id}` is one segment; `{id:uint}`, `{id:uuid}`, `{id:regex(v[0-9]+)}` typed ones; `{id?}` optional at the
+        /// end; `/a/**` everything below, and `/a` itself.
         required path: Option<At<String>>,
-        /// Methods (default: any).
+        /// Methods (default: any). A known path with another method is answered with 405 and `Allow`.
         key methods: Option<Vec<At<Method>>>,
-        /// Only when these request headers hold: a value, or a map of is, regex or present.
+        /// Only when all of these request headers hold: a value, or a map of `is`, `regex` or `present`.
         key headers: Map<HeaderName, At<Condition>>,
-        /// Only when these query parameters hold: a value, or a map of is, regex or present.
+        /// Only when all of these query parameters hold: a value, or a map of `is`, `regex` or `present`.
         key query: Map<QueryName, At<Condition>>,
-        /// Between two routes that are equally specific the higher wins (default 0).
+        /// Between two routes that are equally specific the higher wins (default `0`).
         key priority: Option<At<i32>>,
-        /// Where requests go: an upstream's name, consul://name or http://ip:port.
+        /// Where requests go: an upstream's name, `consul://name` or `http://ip:port`. This or `weights` must be there.
         key to: Option<At<Target>>,
-        /// Several upstreams with their shares, instead of `to`.
+        /// Instead of `to`: several targets with their shares, such as `{ app: 95, canary: 5 }`.
         key weights: Option<At<Weights>>,
         /// Policies, laid over each other from left to right.
         key uses = "use": Option<Vec<At<Name>>>,
@@ -72,7 +73,7 @@ keys! {
         key strip_prefix: Option<At<String>>,
         /// Put this in front of the path.
         key add_prefix: Option<At<String>>,
-        /// Replace the whole path; {name} stands for what the route's path matched there.
+        /// Instead: replace the whole path; `{name}` stands for what the route's path matched there.
         key path: Option<At<String>>,
     }
     later {

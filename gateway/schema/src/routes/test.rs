@@ -12,7 +12,7 @@ use crate::yaml::Node;
 keys! {
     /// A request and what it must lead to.
     pub struct RouteTest is "a test" {
-        /// The request: METHOD host/path?query, or METHOD /path for any host.
+        /// The request: `METHOD host/path?query`, or `METHOD /path` for any host.
         required request: Option<At<TestRequest>>,
         /// Headers of the request.
         key headers: Map<HeaderName, At<String>>,
@@ -103,6 +103,6 @@ impl Decode for TestRequest {
     }
 
     fn describe(_: &mut Definitions) -> Value {
-        json!({ "type": "string", "examples": ["GET shop.example.com/api/orders/42"] })
+        json!({ "title": "request", "type": "string", "examples": ["GET shop.example.com/api/orders/42"] })
     }
 }

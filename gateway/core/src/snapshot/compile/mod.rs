@@ -59,9 +59,19 @@ pub fn compile(loaded: &Loaded, catalog: &Catalog, carried: &Carried) -> Compile
     let (snapshot, mut found) = compile_document(&loaded.document, catalog, carried);
     loaded.hide_variables(&mut found);
     let mut diagnostics = loaded.diagnostics.clone();
-    diagnostics.extend(found);
+    diagnostics.extend(found.into_iter().filter(|finding| !is_told(finding, &loaded.diagnostics)));
     sort(&mut diagnostics);
     Compiled { snapshot: snapshot.filter(|_| !loaded.has_errors()), diagnostics }
+}
+
+/// Whether a setting is incomplete only because a value inside it is broken, and that has been reported.
+fn is_told(finding: &Diagnostic, reported: &[Diagnostic]) -> bool {
+    let Some(at) = finding.at().filter(|_| finding.code == Code::IncompleteSetting) else { return false };
+    reported
+        .iter()
+        .filter(|other| other.is_error())
+        .filter_map(Diagnostic::at)
+        .any(|other| other.file == at.file && at.start <= other.start && other.end <= at.end)
 }
 
 fn compile_document(
