@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "instances/descriptions.rs"]
+mod descriptions;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "../../tools/schemathesis/st.rs"]
+mod schemathesis;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,8 +28,10 @@ struct Instance {
     log: Vec<Value>,
 }
 
-fn user_service(settings: &[(&str, &str)]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-user"));
+const USER: &str = env!("CARGO_BIN_EXE_portcullis-user");
+
+fn service(program: &str, settings: &[(&str, &str)]) -> Child {
+    let mut command = Command::new(program);
     command.env_clear().envs(settings.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().unwrap()
@@ -36,8 +42,10 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 impl Instance {
-    async fn start(database: &str) -> Self {
-        let mut process = user_service(&[("DATABASE_URL", database), ("STAFF_EMAIL", "boss@example.com")]);
+    async fn start(program: &str, settings: &[(&str, &str)]) -> Self {
+        // For the requests of the tests. It was installed before if another test was faster.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut process = service(program, settings);
         let lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut instance = Self { process, lines, url: String::new(), log: Vec::new() };
         within("the start", async {
@@ -82,8 +90,8 @@ impl Instance {
 }
 
 async fn share(database: &str) {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (first, second) = tokio::join!(Instance::start(database), Instance::start(database));
+    let settings = [("DATABASE_URL", database), ("STAFF_EMAIL", "boss@example.com")];
+    let (first, second) = tokio::join!(Instance::start(USER, &settings), Instance::start(USER, &settings));
     let account = json!({ "email": "ada@example.com", "name": "Ada", "password": PASSWORD });
     assert_eq!(first.post("/users", &account).await.0, 201);
     assert_eq!(second.post("/users", &account).await.0, 409);
@@ -130,7 +138,7 @@ async fn what_keeps_a_service_from_starting_is_named() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().display().to_string();
-        let output = user_service(&[("DATA_DIR", &folder), (name, value)]).wait_with_output();
+        let output = service(USER, &[("DATA_DIR", &folder), (name, value)]).wait_with_output();
         let output = within("the end", output).await.unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}={value}");
         let line: Value = serde_json::from_slice(&output.stderr).unwrap();

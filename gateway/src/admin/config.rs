@@ -49,7 +49,7 @@ pub(super) struct Applied {
 #[utoipa::path(
     post,
     path = "/api/v1/config/validate",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((serde_json::Value = "application/yaml"))),
     responses(
         (status = 200, body = Valid),
         (status = 409, body = Problem),

@@ -6,6 +6,7 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
+use super::examples;
 use super::roles::{Role, required};
 
 /// The name of the way in.
@@ -25,6 +26,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             complete_operation(operation, required(&method, path));
+            examples::add(operation, &method, path);
         }
     }
     document

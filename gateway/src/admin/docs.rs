@@ -105,7 +105,10 @@ fn write_operation(out: &mut String, method: &str, path: &str, operation: &Value
         out.push_str("</table>\n");
     }
     for (kind, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
-        let _ = writeln!(out, "<p>Body: <code>{}</code> {}</p>", escaped(kind), schema(&content["schema"]));
+        let example = content.get("example").map(|example| escaped(&example.to_string()));
+        let example = example.map(|text| format!(", such as <code>{text}</code>")).unwrap_or_default();
+        let (kind, form) = (escaped(kind), schema(&content["schema"]));
+        let _ = writeln!(out, "<p>Body: <code>{kind}</code> {form}{example}</p>");
     }
     out.push_str("<table><caption>Answers</caption><tr><th>status</th><th></th><th>body</th></tr>\n");
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {

@@ -11,6 +11,7 @@ mod docs;
 mod door;
 mod endpoints;
 mod events;
+mod examples;
 mod extract;
 mod page;
 mod plugins;
@@ -45,12 +46,15 @@ pub use sse::STREAMS_MAX;
 pub use tokens::{Caller, TOKENS_FILE, Tokens, TokensError};
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Portcullis admin API",
-    description = "Every request needs `Authorization: Bearer TOKEN`; the first token is in `admin-token` in the state \
+#[openapi(
+    components(schemas(routing::RouteShown)),
+    info(
+        title = "Portcullis admin API",
+        description = "Every request needs `Authorization: Bearer TOKEN`; the first token is in `admin-token` in the state \
                    directory. A token has a role, viewer, operator or admin, and each role includes the ones before it. \
                    Errors are `application/problem+json` (RFC 9457)."
-))]
+    )
+)]
 struct Api;
 
 /// The API's routes, behind their door.

@@ -11,6 +11,7 @@ mod config_document;
 mod config_trials;
 mod config_writes;
 mod conformance;
+mod description;
 mod edges;
 mod endpoints;
 mod gates;
@@ -26,6 +27,8 @@ mod resilience;
 mod retries;
 mod routing;
 mod running;
+#[path = "../../../tools/schemathesis/st.rs"]
+mod schemathesis;
 mod streams;
 mod support;
 mod times;

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Ref, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::routing::{RouteShown, shown};
@@ -58,7 +59,15 @@ pub(super) struct Thing {
     config: Value,
     /// What a route answers for; of routes only.
     #[serde(flatten)]
+    #[schema(schema_with = of_routes)]
     answers_for: Option<RouteShown>,
+}
+
+/// The other kinds of things have none of these fields: they are not `null`, which is what an `Option` is described as.
+fn of_routes() -> Schema {
+    let nothing_more = ObjectBuilder::new().schema_type(Type::Object);
+    let described = AnyOfBuilder::new().item(Ref::from_schema_name("RouteShown")).item(nothing_more);
+    Schema::AnyOf(described.description(Some("What a route answers for; of routes only.")).build())
 }
 
 pub(super) async fn answer(

@@ -88,7 +88,7 @@ pub(super) async fn diff(
 #[utoipa::path(
     post,
     path = "/api/v1/config/test",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((Value = "application/yaml"))),
     responses(
         (status = 200, body = Tested), (status = 401, body = Problem), (status = 503, body = Problem), (status = 413, body = Problem),
         (status = 422, body = Problem)
