@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use patient::Patient;
@@ -55,42 +55,74 @@ pub enum Peer {
 
 /// Serves connections to an address for as long as the process lives.
 pub async fn serve(door: &'static str, listener: std::net::TcpListener, routes: Router) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(door, %error, "a service door is closed"),
-    };
-    let mut open = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = open.join_next(), if !open.is_empty() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) if open.len() < CONNECTIONS_MAX => {
-                    // Without either the door works as well, if less evenly.
-                    let _ = stream.set_nodelay(true);
-                    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
-                    open.spawn(connection(stream, Peer::Remote(peer), routes.clone()));
-                }
-                Ok(_too_many) => {}
-                Err(error) => pause(door, &error).await,
-            },
-        }
+    match TcpListener::from_std(listener) {
+        Ok(listener) => serve_all(door, listener, routes).await,
+        Err(error) => closed(door, &error),
     }
 }
 
 /// Serves connections to a socket of the file system for as long as the process lives.
 pub async fn serve_local(door: &'static str, listener: std::os::unix::net::UnixListener, routes: Router) {
-    let listener = match UnixListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(door, %error, "a service door is closed"),
-    };
+    match UnixListener::from_std(listener) {
+        Ok(listener) => serve_all(door, listener, routes).await,
+        Err(error) => closed(door, &error),
+    }
+}
+
+fn closed(door: &'static str, error: &io::Error) {
+    tracing::error!(door, %error, "a service door is closed");
+}
+
+/// What connections come from.
+trait Source {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Address;
+
+    /// The next connection.
+    async fn accept(&self) -> io::Result<(Self::Stream, Self::Address)>;
+
+    /// Who is at its other end, once the stream is made ready.
+    fn greet(stream: &Self::Stream, address: Self::Address) -> io::Result<Peer>;
+}
+
+impl Source for TcpListener {
+    type Stream = TcpStream;
+    type Address = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        Self::accept(self).await
+    }
+
+    fn greet(stream: &TcpStream, address: SocketAddr) -> io::Result<Peer> {
+        // Without either the door works as well, if less evenly.
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+        Ok(Peer::Remote(address))
+    }
+}
+
+impl Source for UnixListener {
+    type Stream = UnixStream;
+    type Address = tokio::net::unix::SocketAddr;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Self::Address)> {
+        Self::accept(self).await
+    }
+
+    fn greet(stream: &UnixStream, _unnamed: Self::Address) -> io::Result<Peer> {
+        stream.peer_cred().map(|peer| Peer::Local { uid: peer.uid() })
+    }
+}
+
+async fn serve_all<S: Source>(door: &'static str, listener: S, routes: Router) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = open.join_next(), if !open.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if open.len() < CONNECTIONS_MAX => match stream.peer_cred() {
+                Ok((stream, address)) if open.len() < CONNECTIONS_MAX => match S::greet(&stream, address) {
                     Ok(peer) => {
-                        open.spawn(connection(stream, Peer::Local { uid: peer.uid() }, routes.clone()));
+                        open.spawn(connection(stream, peer, routes.clone()));
                     }
                     Err(error) => tracing::warn!(door, %error, "the kernel does not say who connects"),
                 },

@@ -50,10 +50,24 @@ pub fn apply(target: &mut Value, patch: &Value) {
 /// # Errors
 /// When `wanted` holds a `null` under a key where `from` does not.
 pub fn diff(from: &Value, wanted: &Value) -> Result<Option<Value>, NullAt> {
-    between(from, wanted, &mut String::new())
+    between(from, wanted, &mut String::new(), &mut |pointer| Err(NullAt { pointer: pointer.to_owned() }))
 }
 
-fn between(from: &Value, wanted: &Value, pointer: &mut String) -> Result<Option<Value>, NullAt> {
+/// The patch from `from` to `wanted` to be looked at; `None` if they are equal. A `null` that is wanted under a key is
+/// shown, where laying the patch over `from` would take the key away.
+#[must_use]
+pub fn difference(from: &Value, wanted: &Value) -> Option<Value> {
+    // Nothing is refused.
+    between(from, wanted, &mut String::new(), &mut |_| Ok(())).unwrap_or_default()
+}
+
+/// `null` decides whether one may be wanted at a pointer.
+fn between(
+    from: &Value,
+    wanted: &Value,
+    pointer: &mut String,
+    null: &mut dyn FnMut(&str) -> Result<(), NullAt>,
+) -> Result<Option<Value>, NullAt> {
     if from == wanted {
         return Ok(None);
     }
@@ -67,10 +81,13 @@ fn between(from: &Value, wanted: &Value, pointer: &mut String) -> Result<Option<
         push_key(pointer, key);
         let change = match before.get(key) {
             Some(known) if known == value => None,
-            _ if value.is_null() => return Err(NullAt { pointer: pointer.clone() }),
-            Some(known) => between(known, value, pointer)?,
+            _ if value.is_null() => {
+                null(pointer)?;
+                Some(Value::Null)
+            }
+            Some(known) => between(known, value, pointer, null)?,
             // An empty map is something where there was nothing, so it is compared with what is no map.
-            None => between(&Value::Null, value, pointer)?,
+            None => between(&Value::Null, value, pointer, null)?,
         };
         pointer.truncate(length);
         changes.extend(change.map(|change| (key.clone(), change)));
@@ -81,7 +98,11 @@ fn between(from: &Value, wanted: &Value, pointer: &mut String) -> Result<Option<
 /// Adds one reference token to a JSON pointer.
 pub(crate) fn push_key(pointer: &mut String, key: &str) {
     pointer.push('/');
-    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    if key.contains(['~', '/']) {
+        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(key);
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +140,7 @@ mod tests {
     fn a_null_that_would_be_lost_is_refused_where_it_is() {
         let refused = diff(&json!({"a": {}}), &json!({"a": {"b/c": {"d": null}}})).unwrap_err();
         assert_eq!(refused.pointer, "/a/b~1c/d");
+        assert_eq!(difference(&json!({"a": {"b": 1}}), &json!({"a": null})), Some(json!({"a": null})));
         // One that was there before, or one in a list, stays.
         assert_eq!(diff(&json!({"a": null, "b": 1}), &json!({"a": null})).unwrap(), Some(json!({"b": null})));
         assert_eq!(diff(&json!({}), &json!({"a": [null]})).unwrap(), Some(json!({"a": [null]})));

@@ -19,7 +19,7 @@ pub const FILES_ONLY: [&str; 6] = ["version", "include", "admin", "metrics", "di
 /// What stands above an overlay.
 const HEADER: &str = "\
 # What the admin API changed: a merge patch (RFC 7396) over the configuration's files. Written by the gateway.
-# Move its settings into the files and remove it to have everything in one place; `null` takes a key away.
+# `portcullis apply --fold` empties it, once what is to stay stands in the files; `null` takes a key away.
 ";
 
 /// A few more entries than this are looked up by key and not one by one.

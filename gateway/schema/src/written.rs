@@ -133,6 +133,15 @@ pub fn mask(value: &mut Value, secrets: &[String]) {
 /// `from` is what was shown, unmasked. Gives the pointers of masks that stand for nothing, or for nothing certain: in
 /// a list that was changed, an item may have moved.
 pub fn unmask(value: &mut Value, secrets: &[String], from: &Value) -> Vec<String> {
+    if !secrets.is_empty() {
+        put_back(value, secrets, from);
+    }
+    let mut left = Vec::new();
+    masks(value, &mut String::new(), &mut left);
+    left
+}
+
+fn put_back(value: &mut Value, secrets: &[String], from: &Value) {
     let (sent, mut shown) = (value.clone(), from.clone());
     mask(&mut shown, secrets);
     for pointer in secrets {
@@ -145,9 +154,6 @@ pub fn unmask(value: &mut Value, secrets: &[String], from: &Value) -> Vec<String
             *masked = known.clone();
         }
     }
-    let mut left = Vec::new();
-    masks(value, &mut String::new(), &mut left);
-    left
 }
 
 /// The outermost list that a pointer leads through.

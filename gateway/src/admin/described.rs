@@ -20,6 +20,9 @@ const ROLE_SAID: &str = "Role: ";
 
 /// The description with what the door adds to every operation.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    // The router's word for "the rest of the path"; here it is a parameter as any other.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     document.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(scheme));
     document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);

@@ -19,6 +19,7 @@ use portcullis_core::limit::{Limit, LimitBy, LimitKey, LimitSeed, LimitSettings}
 
 use super::changes::ask::Author;
 use super::docs;
+use super::extract::is_text;
 use super::problem::Problem;
 use super::roles::{PREFIX, Role, required};
 use super::tokens::{Caller, Tokens};
@@ -149,6 +150,11 @@ async fn let_in(door: &Door, request: Request) -> Result<(Request, Caller), Box<
             return Err(Box::new(Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response()));
         }
     }
+    if !request.uri().query().is_none_or(is_text) {
+        let detail =
+            "the query is not text: each `%` is followed by two hexadecimal digits, and all is UTF-8";
+        return Err(Box::new(Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail).into_response()));
+    }
     let mut request = whole(request).await?;
     request.extensions_mut().insert(Author(caller.name.to_string()));
     request.extensions_mut().insert(caller.clone());
@@ -211,7 +217,8 @@ fn slow_down(detail: &str, wait: Duration) -> Response {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (values.next(), values.next()) else { return None };
-    only.to_str().ok()?.strip_prefix("Bearer ")
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 
 /// Whether the request names us, and comes from no page but ours.

@@ -95,6 +95,9 @@ pub(super) async fn make(
     let name = Name::parse(&wanted.name).map_err(|why| bad(format!("`name`: {why}")))?;
     let lasts = wanted.expires_in.as_deref().map(parse_duration).transpose();
     let lasts: Option<Duration> = lasts.map_err(|why| bad(format!("`expires_in`: {why}")))?;
+    if lasts == Some(Duration::ZERO) {
+        return Err(bad("`expires_in`: a token that ends at once opens nothing".to_owned()));
+    }
     let made = blocking(move || operator.tokens.make(name.shared(), wanted.role, lasts)).await?;
     let (token, known) = made.map_err(|why| unchanged(&why, &wanted.name))?;
     let location = HeaderValue::from_str(&format!("/api/v1/tokens/{}", known.name));

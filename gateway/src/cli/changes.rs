@@ -1,7 +1,7 @@
 //! `portcullis diff`, `apply`, `confirm`, `revert`, `rollback`, `history`: a configuration put into a running gateway.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::remote::{Answer, Ask, Client, Remote, Trouble, end, table, text};
 use super::status::rows;
-use super::{ConfigFile, Output};
+use super::{ConfigFile, MAIN_FILE, Output};
 
 /// What a configuration is sent as.
 const YAML: &str = "application/yaml";
@@ -35,18 +35,27 @@ pub(super) struct Diff {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file replaces what is in use. Somebody else's change in between is a conflict (exit code 4), and so is a
-configuration on trial.
+    after_help = "The file replaces what is in use, as changes laid over the gateway's own files. Somebody else's change in between
+is a conflict (exit code 4), and so is a configuration on trial.
+
+With --fold the gateway reads its own files again and drops every change that is laid over them: put what is to stay
+into the files first. A file named with -c must then be the gateway's main file, to the byte.
 
 Examples:
   portcullis apply -c gateway.yaml --dry-run
   portcullis apply -c gateway.yaml --confirm-within 60s   reverts by itself unless `portcullis confirm` comes,
                                                           or when more requests fail or answers get slower
-  portcullis apply -c gateway.yaml --reason 'orders v2'"
+  portcullis apply -c gateway.yaml --reason 'orders v2'
+  portcullis apply --fold --dry-run                       what the files alone would change
+  portcullis apply --fold"
 )]
 pub(super) struct Apply {
-    #[command(flatten)]
-    config: ConfigFile,
+    /// The configuration's main file (default: gateway.yaml; with --fold none)
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    config: Option<PathBuf>,
+    /// Drop what was changed through the API, and put the gateway's files into use as they are on its disk
+    #[arg(long)]
+    fold: bool,
     /// Put it into use on trial: it reverts by itself unless it is confirmed within this time (5s to 1h)
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     confirm_within: Option<Duration>,
@@ -136,17 +145,28 @@ impl Diff {
 
 impl Apply {
     pub(super) fn run(self) -> ExitCode {
-        let applied = read(&self.config.path).and_then(|text| self.apply(&self.remote.open()?, text));
+        let applied = self.text().and_then(|text| self.apply(&self.remote.open()?, text));
         end(applied.map(|answer| answer.value), self.output, changed)
     }
 
-    fn apply(&self, client: &Client, text: Vec<u8>) -> Result<Answer, Trouble> {
+    /// What is sent along; nothing if the gateway's files are taken as they are.
+    fn text(&self) -> Result<Option<Vec<u8>>, Trouble> {
+        match &self.config {
+            Some(path) => read(path).map(Some),
+            None if self.fold => Ok(None),
+            None => read(Path::new(MAIN_FILE)).map(Some),
+        }
+    }
+
+    fn apply(&self, client: &Client, text: Option<Vec<u8>>) -> Result<Answer, Trouble> {
         // What is replaced is what was there a moment ago, and nothing that came since.
         let in_use = client.ask(Method::GET, Ask::of(&["config"]))?;
-        let mut ask = options(&["config"], self.confirm_within, self.dry_run, self.reason.as_deref());
+        let (method, path): (_, &[&str]) =
+            if self.fold { (Method::POST, &["config", "fold"]) } else { (Method::PUT, &["config"]) };
+        let mut ask = options(path, self.confirm_within, self.dry_run, self.reason.as_deref());
         ask.headers.extend(in_use.etag.map(|etag| ("If-Match", etag)));
-        ask.body = Some((YAML, text));
-        client.ask(Method::PUT, ask)
+        ask.body = text.map(|text| (YAML, text));
+        client.ask(method, ask)
     }
 }
 
@@ -206,6 +226,10 @@ fn options<'a>(
 /// What came of a change.
 fn changed(done: &Value) -> String {
     let warnings = done["warnings"].as_str().unwrap_or_default();
+    if done["changed"] == false {
+        let revision = text(&done["revision"]);
+        return format!("{warnings}nothing to change: revision {revision} stays in use\n");
+    }
     let word = if done["dry_run"] == true { "would be applied" } else { "applied" };
     let change = text(&done["changes"]);
     let revision = text(&done["revision"]);

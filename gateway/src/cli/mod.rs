@@ -34,6 +34,9 @@ use portcullis_schema::{Overlay, Style};
 use crate::reload::Refusal;
 use crate::revisions::Store;
 
+/// The configuration's main file, if none is named.
+pub(crate) const MAIN_FILE: &str = "gateway.yaml";
+
 /// Wrong usage, or a configuration with errors.
 pub(crate) const EXIT_INVALID: u8 = 2;
 /// A route test does not hold.
@@ -127,7 +130,7 @@ pub(crate) struct ConfigFile {
         long = "config",
         value_name = "FILE",
         env = "PORTCULLIS_CONFIG",
-        default_value = "gateway.yaml"
+        default_value = MAIN_FILE
     )]
     pub(crate) path: PathBuf,
 }

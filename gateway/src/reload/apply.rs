@@ -54,24 +54,20 @@ pub fn candidate(
     catalog: &Catalog,
     carried: &Carried,
 ) -> Result<Candidate, Refusal> {
-    let result = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| read(root, files, overlay, env, catalog, carried));
-        // A panic in there is a bug of ours; it goes on as the caller's.
-        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
+    on_own_thread(|| meaning(load_with(root, files, env, overlay), catalog, carried))
+}
+
+/// Works on a thread that ends with the work, and gives its memory back.
+pub(super) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    // A panic in there is a bug of ours; it goes on as the caller's.
+    let result = std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     portcullis_allocator::give_back_free_memory();
     result
 }
 
-fn read(
-    root: &Path,
-    files: &dyn FileSource,
-    overlay: Option<&Overlay>,
-    env: &BTreeMap<String, String>,
-    catalog: &Catalog,
-    carried: &Carried,
-) -> Result<Candidate, Refusal> {
-    let loaded = load_with(root, files, env, overlay);
+/// What was read, compiled and tested.
+fn meaning(loaded: Loaded, catalog: &Catalog, carried: &Carried) -> Result<Candidate, Refusal> {
     let compiled = compile(&loaded, catalog, carried);
     let Loaded { document, sources, .. } = loaded;
     let sources = Arc::new(sources);
@@ -251,6 +247,13 @@ impl Reloader {
         carried: &Carried,
     ) -> Result<Candidate, Refusal> {
         let candidate = candidate(root, files, overlay, &self.parts.env, &self.parts.catalog, carried)?;
+        refuse_boot_changes(&self.parts.live.load().snapshot, &candidate.snapshot)?;
+        Ok(candidate)
+    }
+
+    /// What was read, as a configuration that may follow the one in use.
+    pub(super) fn follower(&self, loaded: Loaded, carried: &Carried) -> Result<Candidate, Refusal> {
+        let candidate = meaning(loaded, &self.parts.catalog, carried)?;
         refuse_boot_changes(&self.parts.live.load().snapshot, &candidate.snapshot)?;
         Ok(candidate)
     }

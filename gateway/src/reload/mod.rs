@@ -6,6 +6,7 @@
 mod apply;
 mod explained;
 mod files;
+mod made;
 mod record;
 mod report;
 mod session;
@@ -14,6 +15,7 @@ pub mod watch;
 pub use apply::{Candidate, Parts, Reloader, Standing, candidate, listener_specs};
 pub use explained::explanation_to_json;
 pub use files::Disk;
+pub(crate) use made::{Made, NotMade};
 pub use record::Recorded;
 pub(crate) use record::Recorder;
 pub use report::{Outcome, Refusal, Report};

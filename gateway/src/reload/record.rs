@@ -16,6 +16,13 @@ pub struct Recorded {
     directories: BTreeMap<PathBuf, Vec<Listed>>,
 }
 
+impl Recorded {
+    /// What stood in a file, if it was read.
+    pub(crate) fn file(&self, path: &Path) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
+}
+
 impl FileSource for Recorded {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())

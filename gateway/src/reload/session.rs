@@ -2,13 +2,15 @@
 //!
 //! Who holds a session sees what is in use and may put something else in its place, or put back what was there before.
 
+use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use portcullis_core::snapshot::{Difference, Listener};
 use portcullis_core::units::Moment;
-use portcullis_schema::{Loaded, Overlay, OverlayText, Style, WrittenDocument, load_written, render};
+use portcullis_schema::{FileSource, Overlay, OverlayText, Style, WrittenDocument, load_written, render};
 
 use super::apply::{Candidate, Reloader, Standing, listener_specs};
+use super::made::{Made, NotMade};
 use super::record::Recorded;
 use super::report::{Refusal, Report};
 use crate::clock;
@@ -89,20 +91,25 @@ impl<'r> Session<'r> {
     }
 
     /// What is in use, as it was written.
-    pub(crate) fn written(&self) -> (Loaded, WrittenDocument) {
-        self.written_with(self.in_use.overlay.as_ref())
+    pub(crate) fn written(&self) -> WrittenDocument {
+        let overlay = self.in_use.overlay.as_ref();
+        load_written(self.reloader.root(), &*self.in_use.files, self.reloader.env(), overlay).1
     }
 
-    /// What would be in use with another overlay, as it is written.
-    pub(crate) fn written_with(&self, overlay: Option<&Overlay>) -> (Loaded, WrittenDocument) {
-        load_written(self.reloader.root(), &*self.in_use.files, self.reloader.env(), overlay)
-    }
-
-    /// The configuration in use with another overlay.
-    pub(crate) fn candidate(&self, overlay: Option<&Overlay>) -> Result<Candidate, Refusal> {
+    /// What these files with this overlay would put into use.
+    pub(crate) fn make(
+        &self,
+        files: &(dyn FileSource + Sync),
+        overlay: Option<&Overlay>,
+    ) -> Result<Made, NotMade> {
         let live = self.reloader.parts.live.load_full();
-        let files = &*self.in_use.files;
-        self.reloader.candidate(self.reloader.root(), files, overlay, live.snapshot.carried())
+        self.reloader.make(self.reloader.root(), files, overlay, live.snapshot.carried())
+    }
+
+    /// What these files alone would put into use, by the name `root`.
+    pub(crate) fn make_alone(&self, root: &Path, files: &(dyn FileSource + Sync)) -> Result<Made, NotMade> {
+        let live = self.reloader.parts.live.load_full();
+        self.reloader.make(root, files, None, live.snapshot.carried())
     }
 
     /// What a candidate would change, and the generation in use.

@@ -53,7 +53,39 @@ impl Kind {
     }
 }
 
-/// A change to the whole document, or to one named thing in it.
+/// What of a document is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'p> {
+    /// All of it.
+    Document,
+    /// One named thing.
+    Thing(Kind, &'p str),
+    /// What a JSON pointer (RFC 6901) names.
+    Part(&'p str),
+}
+
+impl Place<'_> {
+    /// Its JSON pointer.
+    #[must_use]
+    pub fn pointer(self) -> String {
+        match self {
+            Self::Document => String::new(),
+            Self::Thing(kind, name) => kind.pointer(name),
+            Self::Part(pointer) => pointer.to_owned(),
+        }
+    }
+
+    /// That there is no such thing.
+    #[must_use]
+    pub fn unknown(self, document: &Value) -> ChangeError {
+        match self {
+            Self::Thing(kind, name) => ChangeError::unknown(kind, name, document),
+            Self::Document | Self::Part(_) => ChangeError::NoPart(self.pointer()),
+        }
+    }
+}
+
+/// A change to the whole document, or to a part of it.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Put this in its place.
@@ -79,6 +111,9 @@ pub enum ChangeError {
         /// What was probably meant, as the end of the sentence.
         hint: String,
     },
+    /// There is no such part.
+    #[error("there is nothing at `{0}`; `GET /api/v1/config` shows what there is")]
+    NoPart(String),
     /// An operation of a JSON patch does not fit.
     #[error("{0}")]
     Operation(String),
@@ -103,31 +138,18 @@ impl Change {
     ///
     /// # Errors
     /// When the change does not fit the document.
-    pub fn apply(
-        self,
-        at: Option<(Kind, &str)>,
-        document: &Value,
-        secrets: &[String],
-    ) -> Result<Value, ChangeError> {
+    pub fn apply(self, place: Place<'_>, document: &Value, secrets: &[String]) -> Result<Value, ChangeError> {
         let mut wanted = document.clone();
-        match at {
-            None => self.apply_to(&mut wanted)?,
-            Some((kind, name)) => {
-                if let (None, false) = (document.pointer(&kind.pointer(name)), matches!(self, Self::Put(_))) {
-                    return Err(ChangeError::unknown(kind, name, document));
+        match place {
+            Place::Document => self.apply_to(&mut wanted)?,
+            Place::Thing(kind, _) => {
+                // The first of its kind brings the key along.
+                if let (Self::Put(_), Value::Object(top)) = (&self, &mut wanted) {
+                    top.entry(kind.key()).or_insert_with(|| Value::Object(Map::new()));
                 }
-                let things = wanted
-                    .as_object_mut()
-                    .map(|top| top.entry(kind.key()).or_insert_with(|| Value::Object(Map::new())));
-                let Some(Value::Object(things)) = things else {
-                    return Err(ChangeError::unknown(kind, name, document));
-                };
-                if matches!(self, Self::Delete) {
-                    things.remove(name);
-                } else {
-                    self.apply_to(things.entry(name).or_insert(Value::Null))?;
-                }
+                self.apply_at(place, &mut wanted)?;
             }
+            Place::Part(_) => self.apply_at(place, &mut wanted)?,
         }
         let masked = unmask(&mut wanted, secrets, document);
         // Three stars that somebody wrote into a file are what they are.
@@ -136,6 +158,27 @@ impl Change {
             None => Ok(wanted),
             Some(pointer) => Err(ChangeError::Masked(pointer)),
         }
+    }
+
+    /// Below a map something may be put where nothing was; everything else needs what it changes.
+    fn apply_at(self, place: Place<'_>, wanted: &mut Value) -> Result<(), ChangeError> {
+        let pointer = place.pointer();
+        let is_there = wanted.pointer(&pointer).is_some();
+        let Some((parent, token)) = pointer.rsplit_once('/') else { return self.apply_to(wanted) };
+        let around = wanted.pointer_mut(parent).and_then(Value::as_object_mut);
+        match (self, around) {
+            (Self::Put(value), Some(around)) => {
+                around.insert(token.replace("~1", "/").replace("~0", "~"), value);
+            }
+            (Self::Delete, Some(around)) if is_there => {
+                around.remove(&token.replace("~1", "/").replace("~0", "~"));
+            }
+            (change, _) => match wanted.pointer_mut(&pointer) {
+                Some(target) => change.apply_to(target)?,
+                None => return Err(place.unknown(wanted)),
+            },
+        }
+        Ok(())
     }
 
     fn apply_to(self, target: &mut Value) -> Result<(), ChangeError> {
@@ -182,7 +225,7 @@ mod tests {
     }
 
     fn on_orders(change: Change) -> Result<Value, ChangeError> {
-        let wanted = change.apply(Some((Kind::Route, "orders")), &document(), &[])?;
+        let wanted = change.apply(Place::Thing(Kind::Route, "orders"), &document(), &[])?;
         Ok(wanted["routes"]["orders"].clone())
     }
 
@@ -202,16 +245,34 @@ mod tests {
         ])));
         assert_eq!(patched.unwrap(), json!({ "path": "/o", "to": "b", "methods": ["GET"] }));
         assert_eq!(on_orders(Change::Delete).unwrap(), Value::Null);
-        let made = Change::Put(json!({})).apply(Some((Kind::Policy, "new")), &document(), &[]).unwrap();
+        let made = Change::Put(json!({})).apply(Place::Thing(Kind::Policy, "new"), &document(), &[]).unwrap();
         assert_eq!(made["policies"], json!({ "new": {} }));
     }
 
     #[test]
     fn what_is_not_there_is_named_with_what_is() {
-        let refused = Change::Delete.apply(Some((Kind::Route, "order")), &document(), &[]).unwrap_err();
+        let refused = Change::Delete.apply(Place::Thing(Kind::Route, "order"), &document(), &[]).unwrap_err();
         assert_eq!(refused.to_string(), "there is no route `order`; did you mean `orders`?");
         let refused = on_orders(operations(json!([{ "op": "remove", "path": "/nothing" }]))).unwrap_err();
         assert!(refused.to_string().starts_with("operation 0: "), "{refused}");
+    }
+
+    #[test]
+    fn a_part_is_changed_where_its_pointer_leads() {
+        let document = json!({ "routes": { "a/b": { "to": ["x", "y"] } } });
+        let put = |pointer, value| Change::Put(value).apply(Place::Part(pointer), &document, &[]);
+        assert_eq!(put("/routes/a~1b/to/1", json!("z")).unwrap()["routes"]["a/b"]["to"], json!(["x", "z"]));
+        assert_eq!(put("/routes/a~1b/c~0d", json!(1)).unwrap()["routes"]["a/b"]["c~d"], json!(1));
+        assert_eq!(put("/policies", json!({})).unwrap()["policies"], json!({}));
+        for nowhere in
+            ["/policies/p", "/routes/a~1b/to/2", "/routes/a~1b/to/-", "/routes/a~1b/to/x", "/routes/a/b"]
+        {
+            assert_eq!(put(nowhere, json!(1)), Err(ChangeError::NoPart(nowhere.to_owned())));
+        }
+        let merged = Change::Merge(json!({ "to": "z" })).apply(Place::Part("/routes/a~1b"), &document, &[]);
+        assert_eq!(merged.unwrap()["routes"]["a/b"], json!({ "to": "z" }));
+        let merged = Change::Merge(json!({})).apply(Place::Part("/routes/b"), &document, &[]);
+        assert_eq!(merged, Err(ChangeError::NoPart("/routes/b".to_owned())));
     }
 
     #[test]

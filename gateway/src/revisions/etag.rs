@@ -3,6 +3,7 @@
 //! Keyed, because a secret is part of what is tagged, and a plain hash of a short one can be guessed. The key lasts as
 //! long as the process.
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -56,7 +57,7 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
             sorted.sort_by_key(|(key, _)| key.as_str());
             out.push(b'{');
             for (key, entry) in sorted {
-                out.extend(Value::from(key.as_str()).to_string().bytes());
+                written(key, out);
                 out.push(b':');
                 canonical(entry, out);
                 out.push(b',');
@@ -71,10 +72,13 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
             }
             out.push(b']');
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            out.extend(value.to_string().bytes())
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => written(value, out),
     }
+}
+
+fn written(value: &impl Serialize, out: &mut Vec<u8>) {
+    // A value of JSON and a place in memory: neither can fail.
+    let _ = serde_json::to_writer(out, value);
 }
 
 #[cfg(test)]

@@ -5,21 +5,22 @@
 
 mod change;
 mod disk;
-mod effective;
 mod etag;
+mod fold;
 mod notice;
+mod outcome;
 mod sample;
 mod store;
 mod trial;
 mod write;
 
-pub use change::{Change, ChangeError, Kind};
+pub use change::{Change, ChangeError, Kind, Place};
 pub use etag::Etags;
 pub use notice::{Notice, Reverted};
+pub use outcome::{Condition, Options, WriteError, Written};
 pub use sample::Samples;
 pub use store::{HISTORY_MAX, OVERLAY_FILE, Store, StoreError};
 pub use trial::{Pending, Trial, TrialError, Wish};
-pub use write::{Condition, Options, WriteError, Written};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub struct Revisions {
     samples: Samples,
     notices: broadcast::Sender<Notice>,
     waiting: Arc<Semaphore>,
-    /// The highest number given to a revision; one on trial has one too.
+    /// The highest number of a revision that was put into use; one on trial has one too.
     numbered: AtomicU64,
 }
 
@@ -114,7 +115,7 @@ impl Revisions {
     #[must_use]
     pub fn in_use(&self) -> InUse {
         let session = self.reloader.session();
-        let (_, written) = session.written();
+        let written = session.written();
         let revision = session.in_use().revision;
         let overlay = session.in_use().overlay.as_ref().and_then(|overlay| OverlayText::parse(overlay).ok());
         let overlay = overlay.map(|text| Value::Object(text.patch)).unwrap_or_default();
@@ -123,15 +124,6 @@ impl Revisions {
         mask(&mut value, &written.secrets());
         let etag = self.etags.of_document(revision, &whole);
         InUse { revision, value, etag, whole, overlay }
-    }
-
-    /// What holds for each route once everything is laid over it, with who says so.
-    #[must_use]
-    pub fn effective(&self) -> Value {
-        let session = self.reloader.session();
-        let (loaded, _) = session.written();
-        let live = self.reloader.live();
-        effective::routes(&loaded, &live.snapshot)
     }
 
     /// The `ETag` of a part of what is in use, named by a JSON pointer.
@@ -166,13 +158,11 @@ impl Revisions {
         Ok(kept.into())
     }
 
-    /// Counts on from whatever has a number already.
+    /// Counts on from whatever has a number already. Only what is put into use keeps its number.
     fn next_number(&self, session: &Session<'_>) -> Result<u64, StoreError> {
         let kept = self.reloader.store().revisions()?.last().copied().unwrap_or_default();
         let known = self.numbered.load(Ordering::Relaxed).max(session.in_use().revision).max(kept);
-        let next = known.saturating_add(1);
-        self.numbered.store(next, Ordering::Relaxed);
-        Ok(next)
+        Ok(known.saturating_add(1))
     }
 
     fn notify(&self, notice: Notice) {

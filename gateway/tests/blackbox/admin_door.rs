@@ -187,7 +187,8 @@ fn a_token_of_the_configuration_opens_and_cannot_be_removed_by_the_api() {
     std::fs::write(&file, format!("{}\n", "v".repeat(40))).unwrap();
     let config = format!(
         "version: 1\nadmin:\n  address: 127.0.0.1:0\n  tokens:\n    grafana: {{ role: viewer, token_file: {} }}\n\
-         metrics: {{ address: 127.0.0.1:0 }}\nroutes: {{ all: {{ path: /**, to: \"http://127.0.0.1:1\" }} }}",
+         metrics: {{ address: 127.0.0.1:0 }}\nlisteners: {{ web: {{ address: 127.0.0.1:0 }} }}\n\
+         routes: {{ all: {{ path: /**, to: \"http://127.0.0.1:1\" }} }}",
         file.display()
     );
     let gateway = Gateway::start_whole(&config);
@@ -246,4 +247,26 @@ fn a_list_is_paged_and_filtered() {
     assert!(seen.is_sorted());
     let filtered = gateway.admin("GET", "/api/v1/upstreams?filter=127.0.0.3", "").json();
     assert_eq!(filtered["items"].as_array().unwrap().len(), 1, "{filtered}");
+}
+
+#[test]
+fn a_query_that_is_no_text_is_refused_and_a_scheme_may_be_spelt_in_any_case() {
+    let gateway = start();
+    for target in ["routes?filter=%FF", "requests?method=%", "services?filter=%zz", "upstreams?cursor=%C3"] {
+        let refused = gateway.admin("GET", &format!("/api/v1/{target}"), "");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad_query"),
+            "{target} {}",
+            refused.text()
+        );
+    }
+    assert_eq!(gateway.admin("GET", "/api/v1/routes?filter=%C3%A9", "").status, 200);
+    let token = std::fs::read_to_string(gateway.path("state/admin-token")).unwrap();
+    for (scheme, status) in [("bearer", 200), ("BEARER", 200), ("Basic", 401), ("Bearer:", 401)] {
+        let field = format!("{scheme} {}", token.trim());
+        let fields = [("Authorization", field.as_str()), ("Host", "localhost")];
+        let reply = Client::connect(gateway.admin).ask("GET", "/api/v1/status", &fields, "");
+        assert_eq!(reply.status, status, "{scheme}");
+    }
 }

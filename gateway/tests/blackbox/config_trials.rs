@@ -82,7 +82,8 @@ fn what_nobody_confirms_is_taken_back_at_its_deadline() {
         until("it is taken back", || !is_on_trial(&gateway));
     });
     assert!(took > Duration::from_secs(4), "{took:?}");
-    assert_eq!(gateway.metric("gateway_config_trials_total{result=\"deadline\"}"), 1.0);
+    // Counted once it is in use again.
+    until("it is counted", || gateway.metric("gateway_config_trials_total{result=\"deadline\"}") == 1.0);
     assert_eq!((etag(&gateway, CONFIG), on_disk(&gateway)), (before, false));
     assert_eq!(gateway.generation(), 3, "generations never count backwards");
     // The next one has a number of its own.

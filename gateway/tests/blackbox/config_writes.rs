@@ -401,3 +401,23 @@ fn lists_come_page_by_page() {
         assert_eq!(gateway.admin("GET", &format!("/api/v1/routes?{bad}"), "").status, 400, "{bad}");
     }
 }
+
+#[test]
+fn what_is_refused_takes_no_number_and_says_which_condition_does_not_hold() {
+    let (_upstream, gateway) = running();
+    let target = "/api/v1/routes/all";
+    let there = gateway.admin_with("PUT", target, &[JSON, NEW], "{}");
+    assert_eq!((there.status, there.code().as_str()), (412, "precondition_failed"));
+    assert!(there.text().contains("it is there already"), "{}", there.text());
+    let tag = etag(&gateway, target);
+    let gone = gateway.admin_with("PUT", "/api/v1/routes/none", &[JSON, ("If-Match", &tag)], "{}");
+    assert!(gone.text().contains("it is not there"), "{}", gone.text());
+    for body in [json!({ "to": "nobody" }), json!({ "nothing": 1 }), json!({ "x".repeat(3_000): 1 })] {
+        let refused = change(&gateway, "PATCH", target, MERGE, &body);
+        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid"), "{}", refused.text());
+        let codes = refused.json()["errors"].to_string();
+        assert!(codes.contains("E0412") || codes.contains("E0201"), "{codes}");
+    }
+    let made = change(&gateway, "PATCH", target, MERGE, &json!({ "methods": ["GET"] }));
+    assert_eq!((made.status, made.json()["revision"].as_u64()), (200, Some(1)), "{}", made.text());
+}

@@ -20,7 +20,7 @@ routes:
 ";
 const EXAMPLES_MAX: u32 = 5;
 /// All but those that schemathesis.toml leaves out.
-const OPERATIONS: usize = 49;
+const OPERATIONS: usize = 53;
 
 #[test]
 fn the_admin_api_is_as_it_is_described() {
@@ -52,12 +52,13 @@ fn every_example_of_a_body_is_taken() {
             let bodies = item.pointer(&format!("/{method}/requestBody/content")).and_then(Value::as_object);
             for (media_type, content) in bodies.into_iter().flatten() {
                 let Some(example) = content.get("example") else { continue };
-                send(&gateway, method, &path.replace("{name}", "example"), media_type, example);
+                let path = path.replace("{name}", "example").replace("{pointer}", "routes/orders/timeout");
+                send(&gateway, method, &path, media_type, example);
                 tried += 1;
             }
         }
     }
-    assert_eq!(tried, 19);
+    assert_eq!(tried, 23);
 }
 
 fn send(gateway: &Gateway, method: &str, path: &str, media_type: &str, example: &Value) {

@@ -8,6 +8,8 @@ mod auth;
 mod commands;
 mod config_crashes;
 mod config_document;
+mod config_fold;
+mod config_parts;
 mod config_trials;
 mod config_writes;
 mod conformance;

@@ -51,7 +51,27 @@ fn a_configuration_is_compared_applied_found_in_the_history_and_rolled_back() {
     let back = portcullis(&gateway, &["rollback", "0"]);
     assert!(ok(&back).out.starts_with("applied"), "{}", back.out);
     assert_eq!((gateway.get("/v1/x").status, gateway.get("/v2/x").status), (200, 404));
+    let again = portcullis(&gateway, &["rollback", "0"]);
+    assert_eq!(ok(&again).out, "nothing to change: revision 2 stays in use\n");
     assert_eq!(portcullis(&gateway, &["rollback", "77"]).code, Some(1));
+}
+
+#[test]
+fn an_overlay_is_folded_into_the_files_that_say_the_same() {
+    let (_upstream, gateway) = start();
+    let file = next(&gateway, "/v2/**");
+    ok(&portcullis(&gateway, &["apply", "-c", &file]));
+    let other = portcullis(&gateway, &["apply", "-c", &file, "--fold"]);
+    assert_eq!(other.code, Some(4), "{}{}", other.out, other.err);
+    assert!(other.err.contains("other_file"), "{}", other.err);
+    let dry = portcullis(&gateway, &["apply", "--fold", "--dry-run"]);
+    assert!(ok(&dry).out.starts_with("would be applied: routes ~1"), "{}", dry.out);
+    std::fs::copy(&file, gateway.path("gateway.yaml")).unwrap();
+    let folded = portcullis(&gateway, &["apply", "-c", &file, "--fold"]);
+    assert_eq!(ok(&folded).out, "applied: nothing\nrevision 2\n");
+    assert_eq!(gateway.get("/v2/x").status, 200);
+    let again = portcullis(&gateway, &["apply", "--fold"]);
+    assert_eq!(ok(&again).out, "nothing to change: revision 2 stays in use\n");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub use portcullis_schema::{Alpn, Consistency, Protocol, TlsVersion, Writes};
 
 pub use boot::{AccessLog, AdminDoor, AdminToken, Boot, Consul, KeptSecret};
 pub use carry::Carried;
-pub use compile::{Compiled, Explained, Explanation, Origin, compile, explain};
+pub use compile::{Compiled, Explained, Explanation, Origin, compile, explain, explain_all};
 pub use destination::{Destination, Target, Timeouts, WeightedDestination};
 pub use diff::{Change, Difference};
 pub use edits::HeaderEdits;

@@ -8,6 +8,8 @@ use super::{Scalar, scalar_value};
 
 /// Columns a level is indented by.
 const INDENT: usize = 2;
+/// Longest key that stands before its colon on one line; YAML ends at 1,024 characters.
+const SIMPLE_KEY_BYTES_MAX: usize = 1_000;
 
 /// Writes a value as a YAML document.
 pub fn to_yaml(value: &Value) -> String {
@@ -31,7 +33,13 @@ pub fn to_yaml(value: &Value) -> String {
 fn map(entries: &Map<String, Value>, column: usize, out: &mut String) {
     for (idx, (key, value)) in entries.iter().enumerate() {
         indent(column, idx, out);
+        let start = out.len();
         text(key, out);
+        if out.len() - start > SIMPLE_KEY_BYTES_MAX {
+            out.insert_str(start, "? ");
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', column));
+        }
         out.push(':');
         match value {
             Value::Object(inner) if !inner.is_empty() => {
@@ -168,5 +176,15 @@ upstreams:
         weight: 2
 ";
         assert_eq!(to_yaml(&patch), wanted);
+    }
+
+    #[test]
+    fn a_key_of_any_length_reads_back() {
+        for length in [1, 900, 1_100, 70_000] {
+            for key in ["k".repeat(length), "\u{85}".repeat(length)] {
+                let value = json!({ "a": { key.clone(): { "b": 1 } }, "c": [{ key: "d" }] });
+                assert_eq!(crate::parse_value("t", &to_yaml(&value)).unwrap(), value, "{length}");
+            }
+        }
     }
 }

@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 use super::super::config::REQUEST_BODY;
 use super::super::problem::Problem;
 use super::ask::YAML;
+use crate::operator::Operator;
 use crate::reload::{Refusal, Standing};
-use crate::revisions::{ChangeError, Pending, StoreError, TrialError, WriteError, Written};
+use crate::revisions::{ChangeError, Pending, Place, StoreError, TrialError, WriteError, Written};
 
 /// What came of a change.
 #[derive(Debug, Serialize, ToSchema)]
@@ -150,6 +151,21 @@ impl Sent {
     }
 }
 
+/// What is written at a place, secrets masked, with its tag.
+pub(super) fn found(operator: &Operator, place: Place<'_>) -> Result<(Value, String), Problem> {
+    let in_use = operator.revisions.in_use();
+    let pointer = place.pointer();
+    match (in_use.value.pointer(&pointer), operator.revisions.etag_of(&in_use, &pointer)) {
+        (Some(value), Some(etag)) => Ok((value.clone(), etag)),
+        _ => Err(not_found(&place.unknown(&in_use.value))),
+    }
+}
+
+fn not_found(error: &ChangeError) -> Problem {
+    let code = if matches!(error, ChangeError::NoPart(_)) { "unknown_part" } else { "unknown_name" };
+    Problem::new(StatusCode::NOT_FOUND, code, error.to_string())
+}
+
 /// Why nothing was changed.
 pub(super) fn not_changed(error: WriteError, sent: &Sent) -> Response {
     let detail = error.to_string();
@@ -161,12 +177,12 @@ pub(super) fn not_changed(error: WriteError, sent: &Sent) -> Response {
     };
     match error {
         WriteError::Off => problem(StatusCode::CONFLICT, "writes_off").into_response(),
-        WriteError::Precondition { etag } => {
+        WriteError::Precondition { etag, .. } => {
             let code = "precondition_failed";
             tagged(problem(StatusCode::PRECONDITION_FAILED, code).into_response(), etag.as_deref())
         }
-        WriteError::Change(ChangeError::Unknown { .. }) => {
-            problem(StatusCode::NOT_FOUND, "unknown_name").into_response()
+        WriteError::Change(error @ (ChangeError::Unknown { .. } | ChangeError::NoPart(_))) => {
+            not_found(&error).into_response()
         }
         WriteError::Change(ChangeError::Operation(_)) => {
             problem(StatusCode::UNPROCESSABLE_ENTITY, "patch_does_not_fit").into_response()
@@ -176,6 +192,7 @@ pub(super) fn not_changed(error: WriteError, sent: &Sent) -> Response {
         WriteError::FilesOnly(key) => {
             problem(StatusCode::CONFLICT, "files_only").at(&format!("/{key}")).into_response()
         }
+        WriteError::OtherFile { .. } => problem(StatusCode::CONFLICT, "other_file").into_response(),
         WriteError::Refused { refusal, pointers } => refused(&refusal, &pointers, sent),
         WriteError::NoRevision(_) => problem(StatusCode::NOT_FOUND, "unknown_revision").into_response(),
         WriteError::Store(error) => store(&error),

@@ -17,13 +17,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::blocking;
 use super::super::config::REQUEST_BODY;
+use super::super::extract::reason;
 use super::super::problem::{Problem, findings};
 use super::answer::Sent;
 use crate::operator::Operator;
 use crate::revisions::{Change, Condition, Options, Wish};
 
 /// Longest body of one named thing.
-pub(super) const THING_BYTES_MAX: usize = 1 << 20;
+pub(super) const THING_BYTES_MAX: usize = 64 << 10;
 /// Longest body of a whole configuration.
 pub(in super::super) const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// Longest reason that is kept with a revision, in characters.
@@ -119,13 +120,14 @@ pub(super) fn bad_query(detail: impl Into<String>) -> Problem {
 
 /// The query of a request.
 pub(super) fn query<P>(query: Result<Query<P>, QueryRejection>) -> Result<P, Problem> {
-    query.map(|Query(params)| params).map_err(|rejection| bad_query(rejection.body_text()))
+    query.map(|Query(params)| params).map_err(|rejection| bad_query(reason(&rejection.body_text())))
 }
 
 /// The name in the path of a request.
 pub(super) fn name<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
-    path.map(|Path(name)| name)
-        .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad_path", rejection.body_text()))
+    path.map(|Path(name)| name).map_err(|rejection| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_path", reason(&rejection.body_text()))
+    })
 }
 
 /// A change that is asked for.
@@ -264,7 +266,7 @@ pub(in super::super) fn bytes(
         Ok(bytes) if bytes.len() > bytes_max => Err(too_large()),
         Ok(bytes) => Ok(bytes),
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
-        Err(rejection) => Err(malformed(rejection.body_text())),
+        Err(rejection) => Err(malformed(reason(&rejection.body_text()))),
     }
 }
 

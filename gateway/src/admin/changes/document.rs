@@ -14,7 +14,7 @@ use super::super::problem::Problem;
 use super::answer::{self, Changed};
 use super::ask::{self, Asked, Author, DOCUMENT_BYTES_MAX, DocumentParams, Operation};
 use crate::operator::Operator;
-use crate::revisions::{Change, Options};
+use crate::revisions::{Change, Options, Place};
 
 /// The configuration in use: files and overlay together
 ///
@@ -64,7 +64,7 @@ pub(super) async fn put(
         let change = Change::Put(ask::value(&headers, &body)?);
         Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
     });
-    change(operator, asked).await
+    change(operator, String::new(), asked).await
 }
 
 /// Changes a part of the configuration
@@ -95,7 +95,7 @@ pub(super) async fn patch(
         let change = ask::patch(&headers, &body)?;
         Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
     });
-    change(operator, asked).await
+    change(operator, String::new(), asked).await
 }
 
 /// What holds for each route once everything is laid over it, with who says so
@@ -107,7 +107,7 @@ pub(super) async fn patch(
     responses((status = 200, body = Value), (status = 401, body = Problem), (status = 503, body = Problem), (status = 500, body = Problem))
 )]
 pub(super) async fn effective(State(operator): State<Arc<Operator>>, headers: HeaderMap) -> Response {
-    match ask::in_turn(operator, move |operator| operator.revisions.effective()).await {
+    match ask::in_turn(operator, move |operator| operator.reloader.effective()).await {
         Ok(value) => answer::value(&value, None, &headers),
         Err(problem) => problem.into_response(),
     }
@@ -133,16 +133,22 @@ pub(super) fn options(
     ask::query(query)?.options(author)
 }
 
-async fn change(operator: Arc<Operator>, asked: Result<Asked, Problem>) -> Response {
+/// Changes the whole, or the part that a pointer leads to.
+pub(super) async fn change(
+    operator: Arc<Operator>,
+    pointer: String,
+    asked: Result<Asked, Problem>,
+) -> Response {
     let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
-    let sent = asked.sent(String::new());
+    let sent = asked.sent(pointer.clone());
     let Asked { change, condition, options, .. } = asked;
     let dry_run = options.dry_run;
     match ask::in_turn(operator, move |operator| {
-        operator.revisions.change(None, change, &condition, &options)
+        let place = if pointer.is_empty() { Place::Document } else { Place::Part(&pointer) };
+        operator.revisions.change(place, change, &condition, &options)
     })
     .await
     {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -90,13 +90,13 @@ pub(super) async fn list(State(operator): State<Arc<Operator>>) -> Response {
 )]
 pub(super) async fn roll_back(
     State(operator): State<Arc<Operator>>,
-    number: Result<Path<u64>, PathRejection>,
+    number: Result<Path<String>, PathRejection>,
     query: Result<Query<DocumentParams>, QueryRejection>,
     author: Option<Extension<Author>>,
     headers: HeaderMap,
 ) -> Response {
     let asked = document::options(query, author)
-        .and_then(|options| Ok((ask::name(number)?, ask::condition_if_any(&headers)?, options)));
+        .and_then(|options| Ok((revision(&ask::name(number)?)?, ask::condition_if_any(&headers)?, options)));
     let (number, condition, options) = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
@@ -109,6 +109,15 @@ pub(super) async fn roll_back(
         Ok(Err(error)) => answer::not_changed(error, &Sent::default()),
         Err(problem) => problem.into_response(),
     }
+}
+
+fn revision(number: &str) -> Result<u64, Problem> {
+    number.parse().map_err(|_| {
+        let detail = format!(
+            "`{number}` is not the number of a revision; `GET /api/v1/config/history` lists what there is"
+        );
+        Problem::new(StatusCode::BAD_REQUEST, "bad_path", detail)
+    })
 }
 
 /// Makes the configuration on trial stay

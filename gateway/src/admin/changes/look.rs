@@ -20,7 +20,7 @@ use super::super::problem::{Problem, findings, refused};
 use super::answer::{self, Sent};
 use super::ask::{self, DOCUMENT_BYTES_MAX};
 use crate::operator::Operator;
-use crate::revisions::{Change, Condition, Options};
+use crate::revisions::{Change, Condition, Options, Place};
 
 /// How a configuration differs from the one in use.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,7 +70,7 @@ pub(super) async fn diff(
     let sent = Sent { body, prefix: String::new() };
     let look = move |operator: &Operator| {
         let options = Options { dry_run: true, ..Options::default() };
-        operator.revisions.change(None, Change::Put(value), &Condition::None, &options)
+        operator.revisions.change(Place::Document, Change::Put(value), &Condition::None, &options)
     };
     match ask::in_turn(operator, look).await {
         Ok(Ok(written)) => {

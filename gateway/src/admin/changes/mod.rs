@@ -5,10 +5,12 @@
 pub(super) mod answer;
 pub(super) mod ask;
 mod document;
+mod fold;
 mod history;
 mod json;
 mod lists;
 mod look;
+mod part;
 mod resources;
 
 use std::sync::Arc;
@@ -22,12 +24,14 @@ use crate::operator::Operator;
 pub(super) fn described() -> OpenApiRouter<Arc<Operator>> {
     OpenApiRouter::new()
         .routes(routes!(document::read, document::put, document::patch))
+        .routes(routes!(part::read, part::put, part::patch))
         .routes(routes!(document::effective))
         .routes(routes!(document::schema))
         .routes(routes!(look::diff))
         .routes(routes!(look::test))
         .routes(routes!(history::list))
         .routes(routes!(history::roll_back))
+        .routes(routes!(fold::fold))
         .routes(routes!(history::confirm))
         .routes(routes!(history::revert))
         .merge(resources::described())

@@ -18,7 +18,7 @@ use super::answer::{self, Changed};
 use super::ask::{self, Asked, Author, Operation, THING_BYTES_MAX, ThingParams};
 use super::lists::{self, ListParams, Things};
 use crate::operator::Operator;
-use crate::revisions::{Change, ChangeError, Kind, Options};
+use crate::revisions::{Change, Kind, Options, Place};
 
 /// The operations on one kind of thing. `$one` and `$many` are words for the description.
 macro_rules! operations {
@@ -247,18 +247,7 @@ pub(super) async fn read_upstream(
 
 /// A thing as it is written, with its tag.
 async fn found(kind: Kind, operator: Arc<Operator>, name: String) -> Result<(Value, String), Problem> {
-    let read = move |operator: &Operator| {
-        let in_use = operator.revisions.in_use();
-        let pointer = kind.pointer(&name);
-        match (in_use.value.pointer(&pointer), operator.revisions.etag_of(&in_use, &pointer)) {
-            (Some(value), Some(etag)) => Ok((value.clone(), etag)),
-            _ => {
-                let detail = ChangeError::unknown(kind, &name, &in_use.value).to_string();
-                Err(Problem::new(StatusCode::NOT_FOUND, "unknown_name", detail))
-            }
-        }
-    };
-    ask::in_turn(operator, read).await?
+    ask::in_turn(operator, move |operator| answer::found(operator, Place::Thing(kind, &name))).await?
 }
 
 fn asked(
@@ -280,7 +269,7 @@ async fn change(kind: Kind, operator: Arc<Operator>, asked: Result<(String, Aske
     let (dry_run, is_removal) = (options.dry_run, matches!(change, Change::Delete));
     let location = format!("/api/v1/{}/{name}", kind.key());
     let made = ask::in_turn(operator, move |operator| {
-        operator.revisions.change(Some((kind, &name)), change, &condition, &options)
+        operator.revisions.change(Place::Thing(kind, &name), change, &condition, &options)
     });
     match made.await {
         Ok(Ok(_)) if is_removal && !dry_run => StatusCode::NO_CONTENT.into_response(),

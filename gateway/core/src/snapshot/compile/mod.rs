@@ -31,7 +31,7 @@ use super::{Consumer, Route, Snapshot, Upstream};
 use crate::headers::identity::IdentityNames;
 use crate::limit::{LimitBy, LimitSettings};
 use crate::router::{RouteSpec, Router};
-pub use explain::{Explained, Explanation, Origin, explain};
+pub use explain::{Explained, Explanation, Origin, explain, explain_all};
 use report::Report;
 use routes::{RouteDraft, Workshop};
 

@@ -6,15 +6,18 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_schema::{At, Document, Loaded, PolicyKeys, Route, Sources, Span, Timeout, Written, outline};
+use portcullis_schema::{
+    At, Document, Entry, Loaded, Name, PolicyKeys, Route, Sources, Span, Timeout, Written, outline,
+};
 
 use super::layers::{Layered, Layers};
 use super::report::Report;
 use crate::snapshot::in_force::{SECTIONS, destinations, in_force, times_in_force};
-use crate::snapshot::{Destination, Gate, Snapshot};
+use crate::snapshot::{Destination, Gate, Route as CompiledRoute, Snapshot};
 
 /// A route as it works, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,49 +94,87 @@ impl fmt::Display for Origin {
 }
 
 /// What one layer says, and who that is.
-type Layer = (Origin, Vec<Written>);
+type Layer = (Origin, Arc<Vec<Written>>);
 
 /// Explains the route called `name` of a document that compiled to `snapshot`; `None` if there is no such route.
 #[must_use]
 pub fn explain(loaded: &Loaded, snapshot: &Snapshot, name: &str) -> Option<Explanation> {
-    let Loaded { document, sources, .. } = loaded;
-    let (name, entry) = document.routes.get_key_value(name)?;
+    let (name, entry) = loaded.document.routes.get_key_value(name)?;
     let compiled = snapshot.route(name.as_str())?;
-    let layered = Layers::new(document).of(&entry.value, &mut Report::default());
-    let layers = layers(document, &entry.value, sources);
-
-    let merged = Route { policy: layered.keys.clone(), tests: None, ..entry.value.clone() };
-    let mut settings: Vec<Explained> = outline(&At::new(merged, entry.at), sources)
-        .into_iter()
-        .filter(|written| section(&written.key) != "timeout")
-        .map(|written| whose(written, &layers))
-        .collect();
-    settings.extend(times(document, &layered, &destinations(compiled), &layers, sources));
-    let in_force = in_force(compiled);
-    let order: Vec<String> = in_force.iter().map(|(key, _)| key.clone()).collect();
-    add_defaults(&mut settings, in_force);
-    settings.sort_by_cached_key(|setting| rank(&setting.key, &order));
-    Some(Explanation {
-        route: name.shared(),
-        at: entry.at,
-        settings,
-        gates: Gate::ORDER.iter().map(|gate| (*gate, gate.is_on(snapshot, compiled))).collect(),
-    })
+    Some(Explainer::of(loaded, snapshot).route(name, entry, compiled))
 }
 
-/// The layers of a route, the lowest first.
-fn layers(document: &Document, route: &Route, sources: &Sources) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    if let Some(defaults) = &document.defaults {
-        layers.push((Origin::Defaults, outline(defaults, sources)));
+/// Explains every route of a document that compiled to `snapshot`, by name. What routes share is looked at once.
+pub fn explain_all<'l>(loaded: &'l Loaded, snapshot: &'l Snapshot) -> impl Iterator<Item = Explanation> + 'l {
+    let mut explainer = Explainer::of(loaded, snapshot);
+    let compiled: BTreeMap<&str, &CompiledRoute> =
+        snapshot.router.iter().map(|(name, route)| (&**name, &**route)).collect();
+    loaded
+        .document
+        .routes
+        .iter()
+        .filter_map(move |(name, entry)| Some(explainer.route(name, entry, compiled.get(name.as_str())?)))
+}
+
+/// Looks at the routes of one document.
+struct Explainer<'l> {
+    loaded: &'l Loaded,
+    snapshot: &'l Snapshot,
+    merged: Layers<'l>,
+    /// What `defaults` says, once it was looked at.
+    defaults: Option<Arc<Vec<Written>>>,
+    /// What the policies say that were looked at.
+    policies: BTreeMap<&'l str, Arc<Vec<Written>>>,
+}
+
+impl<'l> Explainer<'l> {
+    fn of(loaded: &'l Loaded, snapshot: &'l Snapshot) -> Self {
+        let merged = Layers::new(&loaded.document);
+        Self { loaded, snapshot, merged, defaults: None, policies: BTreeMap::new() }
     }
-    for name in route.uses.iter().flatten() {
-        if let Some(policy) = document.policies.get(name.value.as_str()) {
-            layers.push((Origin::Policy(name.value.shared()), outline(&policy.value, sources)));
+
+    fn route(&mut self, name: &Name, entry: &'l Entry<Route>, compiled: &CompiledRoute) -> Explanation {
+        let Loaded { document, sources, .. } = self.loaded;
+        let layered = self.merged.of(&entry.value, &mut Report::default());
+        let layers = self.layers(&entry.value);
+
+        let merged = Route { policy: layered.keys.clone(), tests: None, ..entry.value.clone() };
+        let mut settings: Vec<Explained> = outline(&At::new(merged, entry.at), sources)
+            .into_iter()
+            .filter(|written| section(&written.key) != "timeout")
+            .map(|written| whose(written, &layers))
+            .collect();
+        settings.extend(times(document, &layered, &destinations(compiled), &layers, sources));
+        let in_force = in_force(compiled);
+        let order: Vec<String> = in_force.iter().map(|(key, _)| key.clone()).collect();
+        add_defaults(&mut settings, in_force);
+        settings.sort_by_cached_key(|setting| rank(&setting.key, &order));
+        Explanation {
+            route: name.shared(),
+            at: entry.at,
+            settings,
+            gates: Gate::ORDER.iter().map(|gate| (*gate, gate.is_on(self.snapshot, compiled))).collect(),
         }
     }
-    layers.push((Origin::Route, outline(route, sources)));
-    layers
+
+    /// The layers of a route, the lowest first.
+    fn layers(&mut self, route: &'l Route) -> Vec<Layer> {
+        let Loaded { document, sources, .. } = self.loaded;
+        let mut layers = Vec::new();
+        if let Some(defaults) = &document.defaults {
+            let written = self.defaults.get_or_insert_with(|| Arc::new(outline(defaults, sources)));
+            layers.push((Origin::Defaults, Arc::clone(written)));
+        }
+        for name in route.uses.iter().flatten() {
+            if let Some(policy) = document.policies.get(name.value.as_str()) {
+                let written = self.policies.entry(name.value.as_str());
+                let written = written.or_insert_with(|| Arc::new(outline(&policy.value, sources)));
+                layers.push((Origin::Policy(name.value.shared()), Arc::clone(written)));
+            }
+        }
+        layers.push((Origin::Route, Arc::new(outline(route, sources))));
+        layers
+    }
 }
 
 /// The topmost layer that has the value at this place: an alias may stand for one value in two layers.
@@ -180,7 +221,8 @@ fn times_towards(
     let mut layers = layers.to_vec();
     if let Some(own) = own {
         let above_defaults = layers.iter().take_while(|(origin, _)| *origin == Origin::Defaults).count();
-        layers.insert(above_defaults, (Origin::Upstream(Arc::clone(name)), outline_times(own, sources)));
+        let own = Arc::new(outline_times(own, sources));
+        layers.insert(above_defaults, (Origin::Upstream(Arc::clone(name)), own));
     }
     let merged = layered.timeout(document, own);
     let mut times: Vec<Explained> =

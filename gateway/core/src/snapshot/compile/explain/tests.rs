@@ -261,13 +261,20 @@ fn what_is_shown_as_written_is_what_is_in_force() {
             assert!(!file.to_string_lossy().contains("examples"), "{} has errors", file.display());
             continue;
         };
+        let alone: Vec<_> = loaded
+            .document
+            .routes
+            .keys()
+            .filter_map(|name| explain(&loaded, &snapshot, name.as_str()))
+            .collect();
+        assert!(explain_all(&loaded, &snapshot).eq(alone), "{}: alone is not as among all", file.display());
         for (name, entry) in &loaded.document.routes {
             let context = format!("{}: {name}", file.display());
             let explanation = explain(&loaded, &snapshot, name.as_str()).expect(&context);
             let compiled = snapshot.route(name.as_str()).unwrap();
             n_routes += 1;
             n_compared += agrees(&explanation, compiled, &context);
-            let said = layers(&loaded.document, &entry.value, &loaded.sources);
+            let said = Explainer::of(&loaded, &snapshot).layers(&entry.value);
             for setting in explanation.settings.iter().filter(|setting| setting.at.is_some()) {
                 let is_said = said.iter().any(|(origin, written)| {
                     *origin == setting.origin
