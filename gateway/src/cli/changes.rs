@@ -122,6 +122,7 @@ impl Diff {
             let ask = Ask { body: Some((YAML, text)), ..Ask::of(&["config", "diff"]) };
             self.remote.open()?.ask(Method::POST, ask).map(|answer| answer.value)
         });
+        let compared = compared.map_err(|trouble| trouble.about(&self.config.path));
         end(compared, self.output, |found| {
             let (warnings, patch) = (found["warnings"].as_str().unwrap_or_default(), &found["patch"]);
             let patch = if patch.as_object().is_some_and(|patch| !patch.is_empty()) {
@@ -137,6 +138,7 @@ impl Diff {
 impl Apply {
     pub(super) fn run(self) -> ExitCode {
         let applied = read(&self.config.path).and_then(|text| self.apply(&self.remote.open()?, text));
+        let applied = applied.map_err(|trouble| trouble.about(&self.config.path));
         end(applied.map(|answer| answer.value), self.output, changed)
     }
 
