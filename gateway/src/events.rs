@@ -55,6 +55,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Endpoints,
+        Self::Freshness,
+        Self::Drain,
+        Self::Breaker,
+        Self::ConfigApplied,
+        Self::ConfigRefused,
+        Self::ConfigPending,
+        Self::ConfigConfirmed,
+        Self::ConfigReverted,
+        Self::LogLevel,
+        Self::Draining,
+    ];
+
     /// The word for it in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

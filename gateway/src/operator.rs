@@ -159,8 +159,11 @@ impl Operator {
 }
 
 fn check_service(status: &ServiceStatus) -> Check {
-    let endpoints =
-        status.endpoints.map_or_else(|| "no answer yet".to_owned(), |count| format!("{count} endpoints"));
+    let endpoints = match status.endpoints {
+        None => "no answer yet".to_owned(),
+        Some(1) => "1 endpoint".to_owned(),
+        Some(count) => format!("{count} endpoints"),
+    };
     let since = status.stale_since.and_then(|at| at.elapsed().ok());
     let found = match since {
         None => endpoints,

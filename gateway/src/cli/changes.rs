@@ -131,6 +131,7 @@ impl Diff {
             let ask = Ask { body: Some((YAML, text)), ..Ask::of(&["config", "diff"]) };
             self.remote.open()?.ask(Method::POST, ask).map(|answer| answer.value)
         });
+        let compared = compared.map_err(|trouble| trouble.about(&self.config.path));
         end(compared, self.output, |found| {
             let (warnings, patch) = (found["warnings"].as_str().unwrap_or_default(), &found["patch"]);
             let patch = if patch.as_object().is_some_and(|patch| !patch.is_empty()) {
@@ -146,6 +147,8 @@ impl Diff {
 impl Apply {
     pub(super) fn run(self) -> ExitCode {
         let applied = self.text().and_then(|text| self.apply(&self.remote.open()?, text));
+        let sent = self.config.as_deref().unwrap_or(Path::new(MAIN_FILE));
+        let applied = applied.map_err(|trouble| trouble.about(sent));
         end(applied.map(|answer| answer.value), self.output, changed)
     }
 

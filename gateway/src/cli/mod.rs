@@ -13,8 +13,10 @@ mod schema;
 mod short;
 mod test;
 
+mod breakers;
 mod changes;
 mod draining;
+mod events;
 mod listing;
 mod process;
 mod remote;
@@ -89,6 +91,8 @@ enum Verb {
     Services(listing::Services),
     /// Requests as they end, without secrets
     Tap(tap::Tap),
+    /// What happens to a running gateway, as it happens
+    Events(events::Events),
     /// How a configuration differs from the one in use
     Diff(changes::Diff),
     /// Put a configuration into use, for good or on trial
@@ -107,6 +111,8 @@ enum Verb {
     Drain(draining::Drain),
     /// Let requests come to an endpoint again
     Undrain(draining::Undrain),
+    /// Let requests through the breakers of an upstream again
+    Reset(breakers::Reset),
     /// Drain the gateway and end it
     Stop(process::Stop),
     /// Whether the gateway takes traffic, for health checks
@@ -188,6 +194,7 @@ impl Cli {
             Verb::Endpoints(verb) => verb.run(),
             Verb::Services(verb) => verb.run(),
             Verb::Tap(verb) => verb.run(),
+            Verb::Events(verb) => verb.run(),
             Verb::Diff(verb) => verb.run(),
             Verb::Apply(verb) => verb.run(),
             Verb::Confirm(verb) => verb.run(),
@@ -197,6 +204,7 @@ impl Cli {
             Verb::Reload(verb) => verb.run(),
             Verb::Drain(verb) => verb.run(),
             Verb::Undrain(verb) => verb.run(),
+            Verb::Reset(verb) => verb.run(),
             Verb::Stop(verb) => verb.run(),
             Verb::Health(verb) => verb.run(),
             Verb::LogLevel(verb) => verb.run(),

@@ -67,10 +67,11 @@ fn show(status: &Value) -> String {
     out
 }
 
-/// The cells of each item.
+/// The cells of each item; an empty text is nothing, as a missing one.
 pub(super) fn rows<const N: usize>(items: &Value, keys: [&str; N]) -> Vec<[String; N]> {
     let items = items.as_array().into_iter().flatten();
-    items.map(|item| keys.map(|key| text(&item[key]))).collect()
+    let cell = |value: &Value| if value == "" { text(&Value::Null) } else { text(value) };
+    items.map(|item| keys.map(|key| cell(&item[key]))).collect()
 }
 
 /// Seconds as people say them: the two largest units.
@@ -88,7 +89,15 @@ fn span(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_an_item_does_not_say_is_a_dash() {
+        let items = json!([{ "revision": 0, "author": "", "reason": "files" }]);
+        assert_eq!(rows(&items, ["revision", "at", "author", "reason"]), [["0", "-", "-", "files"]]);
+    }
 
     #[test]
     fn a_span_is_said_in_its_two_largest_units() {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::remote::{Ask, Remote, Trouble, text};
+use super::remote::{Remote, Stream, Trouble, text};
 use super::{Output, print};
 
 #[derive(Debug, Args)]
@@ -39,16 +39,6 @@ pub(super) struct Tap {
     output: Output,
 }
 
-/// How a stream went on.
-#[derive(Debug, Default)]
-struct Progress {
-    shown: u64,
-    /// The last event, to go on from.
-    last: Option<String>,
-    /// The gateway let us go because we were too slow.
-    lagged: bool,
-}
-
 impl Tap {
     pub(super) fn run(self) -> ExitCode {
         match self.follow() {
@@ -57,35 +47,25 @@ impl Tap {
         }
     }
 
-    /// Follows the stream, and again from where it was if it was too fast.
     fn follow(&self) -> Result<(), Trouble> {
-        let client = self.remote.open()?;
-        let mut progress = Progress::default();
-        loop {
-            progress.lagged = false;
-            let mut ask = Ask::of(&["requests", "stream"])
-                .with("route", self.route.clone())
-                .with("status", self.status.clone())
-                .with("method", self.method.clone())
-                .with("min_ms", self.min_ms.map(|ms| ms.to_string()));
-            ask.headers.extend(progress.last.clone().map(|last| ("Last-Event-ID", last)));
-            client.follow(ask, |told| {
-                progress.last = told.id.clone().or(progress.last.take());
-                match told.kind.as_str() {
-                    "request" => self.show(&told.data, &mut progress),
-                    "lagged" => progress.lagged = true,
-                    _ => {}
-                }
-                self.count.is_none_or(|count| progress.shown < count)
-            })?;
-            if !progress.lagged {
-                return Ok(());
+        let mut shown = 0;
+        let query = vec![
+            ("route", self.route.clone()),
+            ("status", self.status.clone()),
+            ("method", self.method.clone()),
+            ("min_ms", self.min_ms.map(|ms| ms.to_string())),
+        ];
+        let stream = Stream { path: &["requests", "stream"], query, from: None };
+        self.remote.open()?.follow_on(&stream, |told| {
+            if told.kind == "request" {
+                shown += 1;
+                self.show(&told.data);
             }
-        }
+            self.count.is_none_or(|count| shown < count)
+        })
     }
 
-    fn show(&self, data: &str, progress: &mut Progress) {
-        progress.shown += 1;
+    fn show(&self, data: &str) {
         if self.output.json {
             print(&format!("{data}\n"));
         } else if !self.output.quiet {

@@ -98,13 +98,18 @@ impl Revisions {
         self.notify(Notice::OnTrial { revision });
     }
 
-    /// Makes what is on trial hold. Gives its revision.
+    /// Makes what is on trial hold. Gives its revision. After its deadline it is taken back instead, also if nobody has
+    /// come round to that yet.
     ///
     /// # Errors
     /// Why it stays on trial.
     pub fn confirm(&self) -> Result<u64, TrialError> {
         let mut session = self.reloader.session();
         let Some(trial) = &session.in_use().trial else { return Err(TrialError::None) };
+        if clock::now() >= trial.deadline {
+            self.take_back(&mut session, Reverted::Deadline)?;
+            return Err(TrialError::None);
+        }
         let (store, revision) = (self.reloader.store(), trial.text.revision);
         let draft = store.draft(&trial.text)?;
         store.commit(draft, trial.before.overlay())?;

@@ -1,6 +1,6 @@
 //! Changes on trial: confirmed in time they stay, else they are taken back, by time, by failures, by hand, by a restart.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -88,6 +88,19 @@ fn what_nobody_confirms_is_taken_back_at_its_deadline() {
     assert_eq!(gateway.generation(), 3, "generations never count backwards");
     // The next one has a number of its own.
     assert_eq!(try_out(&gateway, "confirm_within=60s", &mark()).json()["revision"], 2);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test waits for another process's deadline")]
+fn what_nobody_confirmed_in_time_cannot_be_confirmed_any_more() {
+    let (_upstream, gateway) = running();
+    try_out(&gateway, "confirm_within=5s", &mark());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    until("its time is over", || Instant::now() > deadline);
+    // Whether or not somebody has looked at it since.
+    assert_eq!(gateway.admin("POST", "/api/v1/config/confirm", "").status, 409);
+    assert!(!is_on_trial(&gateway) && !on_disk(&gateway));
+    assert_eq!(gateway.metric("gateway_config_trials_total{result=\"deadline\"}"), 1.0);
 }
 
 #[test]

@@ -152,6 +152,51 @@ fn tap_shows_requests_as_they_end_and_stops_when_it_has_enough() {
 }
 
 #[test]
+fn events_are_shown_from_the_first_that_is_kept_and_end_when_there_are_enough() {
+    let (upstream, gateway) = start();
+    let address = upstream.address.to_string();
+    for verb in ["drain", "undrain"] {
+        assert_eq!(portcullis(&gateway, &[verb, &address]).code, Some(0));
+    }
+    let drains = portcullis(&gateway, &["events", "--kind", "drain", "--count", "2"]);
+    assert_eq!(drains.code, Some(0), "{}", drains.err);
+    let shown = lines(&drains.out);
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    for part in [" drain ", "by=admin", "draining=yes", &format!("endpoint={address}"), "upstream=orders"] {
+        assert!(shown[0].contains(part), "{shown:?}");
+    }
+    assert!(shown[1].contains("draining=no"), "{shown:?}");
+    let as_json = portcullis(&gateway, &["events", "--json", "--kind", "drain", "--count", "1"]).json();
+    assert_eq!((as_json["kind"].as_str(), as_json["upstream"].as_str()), (Some("drain"), Some("orders")));
+    let unknown = portcullis(&gateway, &["events", "--kind", "drains"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.err.contains("config_reverted"), "{}", unknown.err);
+    // The gap that asking from the beginning makes is not shown.
+    assert!(!portcullis(&gateway, &["events", "--count", "1"]).out.contains(" gap"));
+}
+
+#[test]
+fn reset_says_how_many_breakers_let_requests_through_again() {
+    let upstream = Upstream::start(|_| Act::status(503));
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ orders: {{ hosts: [\"{}\"] }} }}\nroutes: {{ orders: {{ path: /api/**, to: orders, \
+         circuit_breaker: {{ consecutive: 2, open: 5m }} }} }}",
+        upstream.address
+    ));
+    assert_eq!(portcullis(&gateway, &["reset", "orders"]).out, "orders: no breaker kept requests away\n");
+    until("a breaker trips", || {
+        let _answer = gateway.get("/api/x");
+        portcullis(&gateway, &["endpoints"]).out.contains("tripped")
+    });
+    let reset = portcullis(&gateway, &["reset", "orders"]);
+    assert_eq!(reset.code, Some(0), "{}", reset.err);
+    assert!(reset.out.ends_with("lets requests through again\n"), "{}", reset.out);
+    let unknown = portcullis(&gateway, &["reset", "nobody"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("nobody"), "{}", unknown.err);
+}
+
+#[test]
 fn whoever_has_no_right_is_told_so_and_with_what() {
     let (_upstream, gateway) = start();
     let viewer = gateway.token_of("viewer");
@@ -271,6 +316,8 @@ fn every_verb_has_an_example_and_a_manual_page() {
         "endpoints",
         "services",
         "tap",
+        "events",
+        "reset",
         "diff",
         "apply",
         "confirm",

@@ -7,12 +7,23 @@ use std::fmt;
 use std::time::Duration;
 
 use http::uri::Authority;
-use tokio::net::TcpStream;
+use serde_json::Value;
 
 use super::broken::Broken;
+use super::ports::knock;
+use super::services::Instance;
+use super::wait::until;
 
-/// Longest wait for a broker to take a connection.
-const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for a service to be let in by a broker. A client of Kafka is silent for its own ten seconds first.
+const TAKEN_WAIT: Duration = Duration::from_secs(15);
+/// What a service logs when its events come from the broker, and when they do not; the broker's name follows.
+const TAKEN: &str = "events are taken from ";
+const NOT_TAKEN: &str = "no events from ";
+/// A service that was told the same so many times in a row will be told it again. Its tries are less than a second apart.
+const SAME_MIN: usize = 5;
+/// What to look at then.
+const HELP: &str =
+    "is what --bus says right: user, password, virtual host? Without --bus events go without a broker";
 /// Brokers of Kafka that one URL may name.
 const BROKERS_MAX: usize = 16;
 /// What a URL is, when it is none.
@@ -56,9 +67,11 @@ fn amqp(rest: &str, usual_port: u16) -> Result<String, String> {
     Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual_port)))
 }
 
+/// The settings behind the `?` are for the services.
 fn kafka(rest: &str) -> Result<Vec<String>, String> {
+    let authority = rest.split('?').next().unwrap_or_default();
     let doors: Vec<String> =
-        rest.trim_end_matches('/').split(',').map(|door| door.trim().to_owned()).collect();
+        authority.trim_end_matches('/').split(',').map(|door| door.trim().to_owned()).collect();
     let is_door = |door: &String| door.parse::<Authority>().is_ok_and(|door| door.port_u16().is_some());
     if doors.len() > BROKERS_MAX {
         return Err(format!(
@@ -86,10 +99,9 @@ impl Broker {
     pub(super) async fn reach(&self) -> Result<(), Broken> {
         let mut seen = Vec::new();
         for door in &self.doors {
-            match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(door)).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => seen.push(format!("{door}: {error}")),
-                Err(_) => seen.push(format!("{door}: no answer within {CONNECT_WAIT:?}")),
+            match knock(door).await {
+                Ok(()) => return Ok(()),
+                Err(why) => seen.push(format!("{door}: {why}")),
             }
         }
         Err(Broken::new(format!(
@@ -98,10 +110,57 @@ impl Broker {
             seen.join("; ")
         )))
     }
+
+    /// Waits until a service is let in and takes its events: a door that opens says nothing of the password.
+    ///
+    /// # Errors
+    /// What the service said last, and what to look at.
+    pub(super) async fn lets_in(&self, instance: &Instance) -> Result<(), Broken> {
+        let name = &instance.process.name;
+        let what = format!("{name} to take events from {}", self.describe());
+        let taken = until(&what, TAKEN_WAIT, async || match taken(&instance.process.lines()) {
+            Taken::Yes => Ok(Ok(())),
+            Taken::NotYet(why) => Err(why),
+            Taken::Refused(why) => {
+                Ok(Err(Broken::new(format!("{name} cannot take events from {}: {why}", self.describe()))))
+            }
+        });
+        taken.await.flatten().map_err(|broken| Broken::new(format!("{broken}; {HELP}")).see(name))
+    }
+}
+
+/// Whether a service takes events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// What it said last.
+    NotYet(String),
+    /// It was told so, again and again.
+    Refused(String),
+}
+
+/// By what it logged.
+fn taken(lines: &[Value]) -> Taken {
+    let said = |line: &&Value, words: &str| {
+        line.get("msg").and_then(Value::as_str).is_some_and(|text| text.starts_with(words))
+    };
+    if lines.iter().any(|line| said(&line, TAKEN)) {
+        return Taken::Yes;
+    }
+    let why = |line: &Value| line.pointer("/fields/error").and_then(Value::as_str).map(str::to_owned);
+    let reasons: Vec<String> = lines.iter().filter(|line| said(line, NOT_TAKEN)).filter_map(why).collect();
+    let Some(last) = reasons.last() else {
+        return Taken::NotYet("no word of the broker in its log".to_owned());
+    };
+    let n_same = reasons.iter().rev().take_while(|reason| *reason == last).count();
+    let last = last.trim_end_matches('.').to_owned();
+    if n_same >= SAME_MIN { Taken::Refused(last) } else { Taken::NotYet(last) }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -111,6 +170,24 @@ mod tests {
         assert_eq!(told("amqps://mq:5679"), "RabbitMQ at mq:5679");
         assert_eq!(told("kafka://a:9092,b:9093"), "Kafka at a:9092, b:9093");
         assert_eq!(told("kafka://[::1]:9092"), "Kafka at [::1]:9092");
+        assert_eq!(told("kafka://a:9092,b:9093/?sasl.password=s3cret"), "Kafka at a:9092, b:9093");
+    }
+
+    #[test]
+    fn a_service_takes_events_when_its_log_says_so_and_says_why_it_does_not() {
+        let line = |msg: &str, error: &str| json!({ "msg": msg, "fields": { "error": error } });
+        let refused = line("no events from RabbitMQ; trying on", "ACCESS_REFUSED");
+        assert!(matches!(taken(&[line("serving", "")]), Taken::NotYet(_)));
+        assert_eq!(
+            taken(&[line("serving", ""), refused.clone()]),
+            Taken::NotYet("ACCESS_REFUSED".to_owned())
+        );
+        let mut lines = vec![refused; SAME_MIN];
+        assert_eq!(taken(&lines), Taken::Refused("ACCESS_REFUSED".to_owned()));
+        lines.push(line("no events from RabbitMQ; trying on", "no answer"));
+        assert_eq!(taken(&lines), Taken::NotYet("no answer".to_owned()));
+        lines.push(line("events are taken from RabbitMQ", ""));
+        assert_eq!(taken(&lines), Taken::Yes);
     }
 
     #[test]

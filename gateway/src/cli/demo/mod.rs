@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::complain;
+use super::{EXIT_INVALID, complain};
 use broken::Broken;
 use bus::Broker;
 use narrator::{Audience, Held, Narrator};
@@ -52,8 +52,9 @@ pub(super) struct Demo {
     #[arg(long, value_name = "URL", value_parser = registry::target)]
     consul: Option<String>,
     /// Carry events through this broker, amqp://… or kafka://…, instead of over HTTP
-    #[arg(long, value_name = "URL", value_parser = bus::broker)]
-    bus: Option<Broker>,
+    // Read by us: an error of clap's would show the password in it.
+    #[arg(long, value_name = "URL")]
+    bus: Option<String>,
     /// Where customers connect, on this machine (default: 127.0.0.1:8080, or a free port)
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen)]
     listen: Option<SocketAddr>,
@@ -88,22 +89,29 @@ enum End {
 
 impl Demo {
     pub(super) fn run(self) -> ExitCode {
+        let bus = match self.bus.as_deref().map(bus::broker).transpose() {
+            Ok(bus) => bus,
+            Err(why) => {
+                complain(&format!("portcullis: --bus: {why}\n"));
+                return ExitCode::from(EXIT_INVALID);
+            }
+        };
         // The first to install a provider wins, and there is only one here.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let played = runtime.and_then(|runtime| runtime.block_on(self.play()));
+        let played = runtime.and_then(|runtime| runtime.block_on(self.play(bus)));
         played.unwrap_or_else(|error| {
             complain(&format!("portcullis: the demo cannot start: {error}\n"));
             ExitCode::FAILURE
         })
     }
 
-    async fn play(self) -> std::io::Result<ExitCode> {
+    async fn play(self, bus: Option<Broker>) -> std::io::Result<ExitCode> {
         let mut stop = Stop::listen()?;
         let mut narrator = Narrator::new(if self.json { Audience::Program } else { Audience::People });
         let upkeep = if self.once { Upkeep::Story } else { Upkeep::Playground };
         let set = tokio::select! {
-            set = Stage::set(upkeep, self.consul.as_deref(), self.bus.clone(), self.listen) => set,
+            set = Stage::set(upkeep, self.consul.as_deref(), bus, self.listen) => set,
             () = stop.asked() => return Ok(ExitCode::FAILURE),
         };
         let mut stage = match set {
@@ -187,6 +195,7 @@ The shop stays open until Ctrl-C. Everything is in {folder}
   curl {shop}/api/orders -H 'Authorization: Bearer {token}'
   curl {shop}/api/sessions --json '{{\"email\":\"{email}\",\"password\":\"{PASSWORD}\"}}'
   curl http://{admin}/api/v1/upstreams -H \"Authorization: Bearer $(cat {token_file})\"
+  PORTCULLIS_ADMIN=http://{admin} PORTCULLIS_STATE_DIR={state} portcullis status
   curl http://{metrics}/metrics
   curl 'http://{metrics}/readyz?verbose'",
         folder = stage.folder.path().display(),
@@ -194,6 +203,7 @@ The shop stays open until Ctrl-C. Everything is in {folder}
         logs = stage.folder.logs().display(),
         registry = stage.registry.describe(),
         token_file = token_file.display(),
+        state = state.display(),
     )
 }
 

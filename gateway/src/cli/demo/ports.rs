@@ -1,7 +1,11 @@
-//! Where the demo listens: the usual ports for people, any free ones for programs.
+//! Where the demo listens: the usual ports for people, any free ones for programs. And whether somebody listens
+//! elsewhere.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
 
 use super::broken::Broken;
 use crate::entropy;
@@ -11,6 +15,8 @@ use crate::entropy;
 const PORTS: RangeInclusive<u16> = 20_000..=29_999;
 /// Ports tried before giving up.
 const TRIES_MAX: usize = 100;
+/// Longest wait for somebody else's door to open.
+const KNOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// The gateway's four doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +55,15 @@ impl Doors {
 /// A free port on loopback.
 pub(super) fn free_port() -> Result<SocketAddr, Broken> {
     free(&mut Vec::new())
+}
+
+/// Whether somebody takes connections at `host:port`; else why not.
+pub(super) async fn knock(door: &str) -> Result<(), String> {
+    match tokio::time::timeout(KNOCK_WAIT, TcpStream::connect(door)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {KNOCK_WAIT:?}")),
+    }
 }
 
 fn free(held: &mut Vec<TcpListener>) -> Result<SocketAddr, Broken> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::broken::Broken;
 use super::http::Http;
-use super::ports::free_port;
+use super::ports::{free_port, knock};
 use super::processes::{Process, Program, Programs, tail};
 use super::relay::Relay;
 use super::wait::until;
@@ -166,6 +166,18 @@ fn tags(entry: &Value) -> Vec<String> {
     tags.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// Looks whether somebody is at `host:port`: behind the cable that silence would look like a slow Consul.
+///
+/// # Errors
+/// Why it cannot be reached, and what to do.
+pub(super) async fn reach(target: &str) -> Result<(), Broken> {
+    knock(target).await.map_err(|why| {
+        Broken::new(format!(
+            "Consul at {target} cannot be reached ({why}); start it, correct --consul, or leave --consul out: the demo brings a registry then"
+        ))
+    })
+}
+
 /// `host:port` of a Consul's address.
 ///
 /// # Errors
@@ -203,6 +215,16 @@ mod tests {
             let told = target(url).unwrap_err();
             assert!(told.ends_with("such as http://127.0.0.1:8500"), "{url}: {told}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_consul_that_is_away_is_named_with_the_way_out() {
+        let door = free_port().unwrap();
+        let told = reach(&door.to_string()).await.unwrap_err().to_string();
+        assert!(told.contains(&door.to_string()) && told.contains("--consul"), "{told}");
+        let listener = tokio::net::TcpListener::bind(door).await.unwrap();
+        assert_eq!(reach(&door.to_string()).await, Ok(()));
+        drop(listener);
     }
 
     #[test]

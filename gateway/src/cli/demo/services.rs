@@ -58,6 +58,14 @@ impl Service {
         }
     }
 
+    /// Whether it consumes events.
+    pub(super) const fn takes_events(self) -> bool {
+        match self {
+            Self::User => false,
+            Self::Product | Self::Order | Self::Payment => true,
+        }
+    }
+
     const fn program(self) -> Program {
         match self {
             Self::User => Program::User,

@@ -14,7 +14,7 @@ use super::http::Http;
 use super::load::Load;
 use super::ports::{Doors, Liking};
 use super::processes::{Process, Program, Programs, append, tail};
-use super::registry::Registry;
+use super::registry::{self, Registry};
 use super::services::{Instance, Service, Surroundings};
 use super::shop::Shop;
 use super::wait::until;
@@ -68,13 +68,19 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// An empty stage with a registry on it.
+    /// An empty stage with a registry on it, if those who should be there already are there.
     pub(super) async fn set(
         upkeep: Upkeep,
         consul: Option<&str>,
         bus: Option<Broker>,
         listen: Option<SocketAddr>,
     ) -> Result<Self, Broken> {
+        if let Some(target) = consul {
+            registry::reach(target).await?;
+        }
+        if let Some(broker) = &bus {
+            broker.reach().await?;
+        }
         let folder = Folder::make()?;
         let programs = Programs::find(folder.logs())?;
         let liking = match upkeep {

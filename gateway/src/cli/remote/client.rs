@@ -45,6 +45,17 @@ pub(in crate::cli) struct Answer {
     pub(in crate::cli) value: Value,
 }
 
+/// A stream to follow.
+#[derive(Debug)]
+pub(in crate::cli) struct Stream<'a> {
+    /// As in [`Ask`].
+    pub(in crate::cli) path: &'a [&'a str],
+    /// Only parameters that have a value are sent.
+    pub(in crate::cli) query: Vec<(&'static str, Option<String>)>,
+    /// The event to go on after; without one what happens from now on is told.
+    pub(in crate::cli) from: Option<&'a str>,
+}
+
 /// What a stream said.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Told {
@@ -153,12 +164,30 @@ impl Client {
         self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
-    /// Follows a stream until `each` has enough, or until it ends.
-    pub(in crate::cli) fn follow(
+    /// Follows a stream until `each` has enough or the gateway ends it; and again from where it was if it was let go
+    /// for being too slow.
+    pub(in crate::cli) fn follow_on(
         &self,
-        ask: Ask<'_>,
+        stream: &Stream<'_>,
         mut each: impl FnMut(&Told) -> bool,
     ) -> Result<(), Trouble> {
+        let mut last = stream.from.map(str::to_owned);
+        let mut is_let_go = true;
+        while std::mem::take(&mut is_let_go) {
+            let query = stream.query.iter().cloned();
+            let mut ask = query.fold(Ask::of(stream.path), |ask, (name, value)| ask.with(name, value));
+            ask.headers.extend(last.clone().map(|last| ("Last-Event-ID", last)));
+            self.follow(ask, |told| {
+                last = told.id.clone().or_else(|| last.take());
+                is_let_go = told.kind == "lagged";
+                is_let_go || each(told)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Follows a stream until `each` has enough, or until it ends.
+    fn follow(&self, ask: Ask<'_>, mut each: impl FnMut(&Told) -> bool) -> Result<(), Trouble> {
         let request = self.request(Method::GET, ask);
         self.runtime.block_on(async {
             let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;

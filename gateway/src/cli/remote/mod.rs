@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Output, environment, print};
 use crate::state_dir::{StateDir, TOKEN_FILE};
 
-pub(super) use client::{Answer, Ask, Client};
+pub(super) use client::{Answer, Ask, Client, Stream};
 pub(super) use table::{table, text};
 pub(super) use trouble::Trouble;
 

@@ -1,11 +1,18 @@
 //! Why a gateway did not do what was asked, for people and for programs, and the exit code that says so.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::text;
 use crate::cli::{EXIT_CONFLICT, EXIT_INVALID, EXIT_TESTS, Output, complain, print};
+
+/// What to do about a token that opens nothing.
+const WHOSE_TOKEN: &str =
+    "  help: --token-file, PORTCULLIS_ADMIN_TOKEN or --state-dir say with which token to ask\n";
+/// What the gateway calls a configuration that was sent to it.
+const SENT: &str = "request.yaml";
 
 /// Why it did not work.
 #[derive(Debug)]
@@ -32,6 +39,19 @@ impl Trouble {
             complain(&self.to_text());
         }
         ExitCode::from(self.exit_code())
+    }
+
+    /// Findings about what was sent are findings about this file.
+    pub(in crate::cli) fn about(mut self, path: &Path) -> Self {
+        if let Self::Refused { problem, .. } = &mut self {
+            let errors = problem.get_mut("errors").and_then(Value::as_array_mut);
+            for error in errors.into_iter().flatten() {
+                if error["file"] == SENT {
+                    error["file"] = json!(path.display().to_string());
+                }
+            }
+        }
+        self
     }
 
     fn exit_code(&self) -> u8 {
@@ -63,13 +83,23 @@ impl Trouble {
                     text(&problem["code"]),
                     text(&problem["detail"])
                 );
-                for error in problem["errors"].as_array().into_iter().flatten() {
+                if *status == 401 {
+                    said.push_str(WHOSE_TOKEN);
+                }
+                let mut errors: Vec<&Value> = problem["errors"].as_array().into_iter().flatten().collect();
+                errors.sort_by_key(|error| place(error));
+                for error in errors {
                     said.push_str(&finding(error));
                 }
                 said
             }
         }
     }
+}
+
+/// Where a finding is, for putting findings in the order of the text they are about.
+fn place(error: &Value) -> (Option<&str>, Option<u64>, Option<u64>) {
+    (error["file"].as_str(), error["line"].as_u64(), error["column"].as_u64())
 }
 
 /// One finding about a configuration: code, place, what is wrong, what would be right.
@@ -111,6 +141,22 @@ mod tests {
         ] {
             assert_eq!(trouble.exit_code(), code, "{trouble:?}");
         }
+    }
+
+    #[test]
+    fn findings_about_what_was_sent_name_the_file_and_come_in_its_order() {
+        let finding =
+            |line| json!({ "code": "E0412", "file": SENT, "line": line, "column": 1, "detail": "x" });
+        let problem = json!({ "code": "invalid", "detail": "no", "errors": [finding(7), finding(3)] });
+        let told = Trouble::Refused { status: 422, problem }.about(Path::new("shop.yaml")).to_text();
+        assert!(told.ends_with("E0412 shop.yaml:3:1: x\nE0412 shop.yaml:7:1: x\n"), "{told}");
+        let of_others = Trouble::Refused { status: 502, problem: json!("Bad Gateway") };
+        assert!(of_others.about(Path::new("shop.yaml")).to_text().contains("502"));
+    }
+
+    #[test]
+    fn whose_token_opens_nothing_is_told_which_one_was_sent() {
+        assert!(refused(401, "unauthenticated").to_text().contains("--token-file"));
     }
 
     #[test]

@@ -77,12 +77,17 @@ async fn strike(kill: &Kill, stage: &mut Stage) -> Result<bool, String> {
     let reached = match kill.when {
         When::Now => true,
         When::Reaches { point, nth } => {
-            stage.arm(kill.victim, point, nth).await?;
+            // No answer is no failure yet: the victim may get there before it has answered.
+            let armed = stage.arm(kill.victim, point, nth).await;
             let until = now() + REACH_WAIT;
             while stage.is_alive(kill.victim) && now() < until {
                 poll().await;
             }
-            !stage.is_alive(kill.victim)
+            let died = !stage.is_alive(kill.victim);
+            if !died {
+                armed?;
+            }
+            died
         }
     };
     stage.kill(kill.victim);

@@ -128,13 +128,13 @@ async fn play(args: &Args, stage: &mut Stage, kills: &mut Kills) -> Result<Vec<C
     let has_broker = args.bus != Bus::Http;
     let kills_planned = usize::try_from(args.kills).unwrap_or(usize::MAX);
     let plan = plan::plan(args.seed, kills_planned, has_broker);
-    let killed = killer::carry_out(&plan, args.seed, stage, kills).await;
+    // Where that ends early somebody may lie dead: customers would wait for an answer that cannot come, and tell of that.
+    killer::carry_out(&plan, args.seed, stage, kills).await?;
     let _ = stop.send(true);
     let mut told = Told::default();
     while let Some(done) = shopping.join_next().await {
         told.add(done.map_err(|error| error.to_string())??);
     }
-    killed?;
     note("all kills are done and the customers have gone; waiting for every order to settle");
     let books = audit::audit(stage, &customers, &told).await?;
     Ok(books.checks())

@@ -25,10 +25,7 @@ pub(super) async fn registered(stage: &mut Stage, narrator: &mut Narrator) -> Re
     narrator.fact(stage.registry.describe());
     match &stage.bus {
         None => narrator.fact("events go over HTTP, from the outbox of one service to the inbox of another"),
-        Some(broker) => {
-            broker.reach().await?;
-            narrator.fact(format!("events go through {}", broker.describe()));
-        }
+        Some(broker) => narrator.fact(format!("events go through {}", broker.describe())),
     }
     for service in Service::ALL {
         let (n_before, _) = stage.registry.instances(service.name()).await?;
@@ -42,6 +39,11 @@ pub(super) async fn registered(stage: &mut Stage, narrator: &mut Narrator) -> Re
     let began = clock::now();
     for service in Service::ALL {
         stage.start(service).await?;
+    }
+    if let Some(broker) = &stage.bus {
+        for service in Service::ALL.into_iter().filter(|service| service.takes_events()) {
+            broker.lets_in(stage.one(service)?).await?;
+        }
     }
     for service in Service::ALL {
         until(&format!("{} to be registered", service.name()), REGISTER_WAIT, async || {
