@@ -45,7 +45,7 @@ pub(super) struct Planting {
 
 #[derive(Debug, Default)]
 struct Sprout {
-    /// The segment it stands for, if that is a literal.
+    /// The literal segments it stands for, with slashes between them.
     text: Option<Arc<str>>,
     literals: BTreeMap<Arc<str>, u32>,
     uint: Option<u32>,
@@ -125,7 +125,8 @@ impl Planting {
     }
 
     /// Lays the trees down; `rank` orders the routes of one place.
-    pub(super) fn freeze(self, rank: impl Fn(u32) -> Rank) -> Laid {
+    pub(super) fn freeze(mut self, rank: impl Fn(u32) -> Rank) -> Laid {
+        self.join();
         let order = self.order();
         let mut moved = vec![0; self.nodes.len()];
         for (new, old) in (0_u32..).zip(&order) {
@@ -145,6 +146,18 @@ impl Planting {
         Laid { forest, places, moved }
     }
 
+    /// Joins every node that leads to one literal and to nothing else with the node behind it: a search meets fewer.
+    fn join(&mut self) {
+        for idx in 0..self.nodes.len() {
+            while let Some(only) = self.nodes.get(idx).and_then(Sprout::only_way_on) {
+                let behind = self.nodes.get_mut(only as usize).map(std::mem::take).unwrap_or_default();
+                if let Some(node) = self.nodes.get_mut(idx) {
+                    node.take_over(behind);
+                }
+            }
+        }
+    }
+
     /// Every node once: tree after tree, and in a tree branch after branch, so that what one search meets lies together.
     fn order(&self) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.nodes.len());
@@ -162,6 +175,24 @@ impl Planting {
 }
 
 impl Sprout {
+    /// The one node behind this one, if that is by a literal and no route ends here.
+    fn only_way_on(&self) -> Option<u32> {
+        let Self { literals, uint, uuid, regexes, any, leaves, tails, .. } = self;
+        let by_parameter = uint.is_some() || uuid.is_some() || any.is_some() || !regexes.is_empty();
+        let parts = literals.len() > 1 || by_parameter || !leaves.is_empty() || !tails.is_empty();
+        literals.values().next().copied().filter(|_| !parts)
+    }
+
+    /// Stands for its own text and that of `behind`, and leads where that led.
+    fn take_over(&mut self, behind: Self) {
+        let text = match (self.text.take(), &behind.text) {
+            (Some(own), Some(text)) => Some(format!("{own}/{text}").into()),
+            (None, text) => text.clone(),
+            (own, None) => own,
+        };
+        *self = Self { text, priority_max: self.priority_max, ..behind };
+    }
+
     fn children(&self) -> impl Iterator<Item = u32> {
         let literals = self.literals.values().copied();
         literals.chain(self.uint).chain(self.uuid).chain(self.regexes.values().copied()).chain(self.any)
@@ -205,7 +236,7 @@ impl Laying<'_> {
         rank: &impl Fn(u32) -> Rank,
         priority_of: impl Fn(u32) -> Option<i32>,
     ) {
-        let text = sprout.text.as_ref().map(|text| self.text(text)).unwrap_or_default();
+        let text = sprout.text.as_ref().map(|text| self.text(text));
         let literals = self.literals(&sprout.literals);
         let parameters = self.parameters(sprout, priority_of);
         let end = self.end(sprout, rank);

@@ -127,6 +127,34 @@ fn literals_that_share_a_mark_are_told_apart() {
 }
 
 #[test]
+fn literals_that_nothing_parts_are_met_whole_or_not_at_all() {
+    check(
+        &[
+            "a | | /api/v1/orders",
+            "b | | /api/v1/orders/{id}/lines/all/",
+            "c | | /{shop}/open/hours",
+            "d | h2 | /x/y/**",
+        ],
+        &[
+            ("GET h/api/v1/orders", "a"),
+            ("GET h/api/v1/order", "404"),
+            ("GET h/api/v1/orders2", "404"),
+            ("GET h/api/v1/orders/", "404"),
+            ("GET h/api/v1", "404"),
+            ("GET h/api/v1/orders/7/lines/all/", "b 7"),
+            ("GET h/api/v1/orders/7/lines/all", "404"),
+            ("GET h/api/v1/orders/7/lines/all/x", "404"),
+            ("GET h/api/open/hours", "c api"),
+            ("GET h/api/open", "404"),
+            ("GET h2/x/y", "d"),
+            ("GET h2/x/y/z", "d"),
+            ("GET h2/x/yz", "404"),
+            ("GET h2/api/v1/orders", "a"),
+        ],
+    );
+}
+
+#[test]
 fn a_branch_that_leads_nowhere_is_left_again_with_its_parameters() {
     check(
         &["deep | | /{a}/x/{b}/end", "rest | | /one/**", "mid | | /{a}/{b}/c", "lone | | /one/x/{b}/stop"],

@@ -1,4 +1,4 @@
-//! The path trees: one root per host, one node per segment of a pattern.
+//! The path trees: one root per host, one node per segment of a pattern, or per run of literals that nothing parts.
 //!
 //! Decides which routes a path leads to and in which order they are tried. Never looks at a method or a header:
 //! the caller's `fits` does, and a node whose routes do not fit is left for the next, less specific one.
@@ -53,8 +53,8 @@ pub(super) struct Places {
 #[derive(Debug)]
 #[repr(align(32))]
 pub(super) struct Node {
-    /// The segment it stands for, if that is a literal: where it is in [`Forest::texts`].
-    pub(super) text: Places,
+    /// The literal segments it stands for, with slashes between them: where they are in [`Forest::texts`].
+    pub(super) text: Option<Places>,
     pub(super) literals: Literals,
     /// Its place in [`Forest::parameters`].
     pub(super) parameters: Option<Place>,
@@ -94,7 +94,7 @@ pub(super) enum Literals {
 /// One child by a literal segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Literal {
-    /// The segment's [`mark`]: a scan compares these, and looks at a text only where they agree.
+    /// The [`mark`] of its first segment: a scan compares these, and looks at a text only where they agree.
     pub(super) mark: u32,
     pub(super) child: u32,
 }
@@ -110,6 +110,15 @@ pub(super) struct Parameters {
     pub(super) uuid: Option<u32>,
     pub(super) regexes: Box<[(Arc<PatternRegex>, u32)]>,
     pub(super) any: Option<u32>,
+}
+
+/// What a search has before it.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// A segment that begins at this byte of the path.
+    Segment(usize),
+    /// Nothing: the path has ended.
+    Nothing,
 }
 
 /// A search under way: the path and the parameters taken so far.
@@ -151,21 +160,21 @@ impl Forest {
     ) -> Option<u32> {
         search.spans.clear();
         let first = search.path.starts_with('/').then_some(1)?;
-        self.descend(root.0, Some(first), search, fits)
+        self.descend(root.0, Rest::Segment(first), search, fits)
     }
 
-    /// Tries the node `at` with the path from byte `rest` on; `None` means the path has ended.
+    /// Tries the node `at` with what is left of the path.
     fn descend(
         &self,
         at: u32,
-        rest: Option<usize>,
+        rest: Rest,
         search: &mut Search<'_>,
         fits: &mut impl FnMut(u32) -> bool,
     ) -> Option<u32> {
         let node = self.nodes.get(at as usize)?;
-        let found = match rest {
-            Some(start) => self.descend_segment(node, start, search, fits),
-            None => first_fit(self.ending_at(node), fits),
+        let found = match self.behind_text(node, rest, search.path)? {
+            Rest::Segment(start) => self.descend_segment(node, start, search, fits),
+            Rest::Nothing => first_fit(self.ending_at(node), fits),
         };
         found.or_else(|| first_fit(self.tails_of(node), fits))
     }
@@ -182,12 +191,12 @@ impl Forest {
         let (length, mark) = first_segment(path.as_bytes().get(start..)?);
         let end = start + length;
         let segment = path.get(start..end)?;
-        let rest = (end < path.len()).then_some(end + 1);
+        let rest = if end < path.len() { Rest::Segment(end + 1) } else { Rest::Nothing };
 
-        if let Some(child) = self.literal(node, segment, mark)
-            && let Some(found) = self.descend(child, rest, search, fits)
-        {
-            return Some(found);
+        for child in self.literals(node, segment, mark) {
+            if let Some(found) = self.descend(child, Rest::Segment(start), search, fits) {
+                return Some(found);
+            }
         }
         if segment.is_empty() {
             return None;
@@ -204,21 +213,29 @@ impl Forest {
         None
     }
 
-    /// The child of `node` for exactly this segment, whose mark this is.
-    fn literal(&self, node: &Node, segment: &str, mark: u32) -> Option<u32> {
-        let places = match node.literals {
-            Literals::Scanned { start, count } => Places { start, end: start + u32::from(count) },
-            Literals::Hashed(number) => return self.wide.get(number as usize)?.get(segment).copied(),
-        };
-        let is_it = |child: u32| {
-            self.nodes.get(child as usize).is_some_and(|child| self.text(child) == segment.as_bytes())
-        };
-        let mut marked = places.of(&self.literals).iter().filter(|literal| literal.mark == mark);
-        marked.find(|literal| is_it(literal.child)).map(|literal| literal.child)
+    /// What comes behind the text of `node`, if what is left of the path begins with it.
+    fn behind_text(&self, node: &Node, rest: Rest, path: &str) -> Option<Rest> {
+        let Some(text) = node.text else { return Some(rest) };
+        let Rest::Segment(start) = rest else { return None };
+        let behind = path.as_bytes().get(start..)?.strip_prefix(text.of(self.texts.as_bytes()))?;
+        match behind.first() {
+            None => Some(Rest::Nothing),
+            Some(b'/') => Some(Rest::Segment(path.len() - behind.len() + 1)),
+            Some(_) => None,
+        }
     }
 
-    fn text(&self, node: &Node) -> &[u8] {
-        node.text.of(self.texts.as_bytes())
+    /// The children of `node` whose text may begin with this segment, whose mark this is: hardly ever more than one.
+    fn literals<'a>(&'a self, node: &Node, segment: &str, mark: u32) -> impl Iterator<Item = u32> + 'a {
+        let (scanned, hashed) = match node.literals {
+            Literals::Scanned { start, count } => (Places { start, end: start + u32::from(count) }, None),
+            Literals::Hashed(number) => (
+                Places::default(),
+                self.wide.get(number as usize).and_then(|wide| wide.get(segment)).copied(),
+            ),
+        };
+        let marked = scanned.of(&self.literals).iter().filter(move |literal| literal.mark == mark);
+        marked.map(|literal| literal.child).chain(hashed)
     }
 
     /// Routes whose path ends at `node`, first choice first.
