@@ -28,8 +28,6 @@ fn rejections() -> Vec<(Rejection, u16, u8)> {
         (Rejection::Unauthenticated { reason: "no token", challenge: None }, 401, 16),
         (Rejection::Forbidden { reason: "a scope is missing" }, 403, 7),
         (Rejection::Limited { policy: Arc::from("public"), retry_after: SECOND }, 429, 8),
-        (Rejection::Overloaded { retry_after: SECOND }, 503, 14),
-        (Rejection::Draining, 503, 14),
         (Rejection::PluginFault { plugin: Arc::from("country") }, 500, 13),
     ]
 }
@@ -128,7 +126,7 @@ fn a_401_carries_its_challenge() {
 
 #[test]
 fn retry_after_is_rounded_up_and_never_zero() {
-    let seconds = |span| Rejection::Overloaded { retry_after: span }.answer().retry_after_seconds();
+    let seconds = |span| Failure::Overloaded { retry_after: span }.answer().retry_after_seconds();
     assert_eq!(seconds(Duration::ZERO), Some(1));
     assert_eq!(seconds(Duration::from_millis(1)), Some(1));
     assert_eq!(seconds(Duration::from_millis(1001)), Some(2));

@@ -14,9 +14,6 @@ use super::{Answer, Blame, ProxyError};
 /// The methods named in `Allow` when a method is refused on every resource (RFC 9110 §15.5.6 demands the field).
 const ALLOWED_SOMEWHERE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// How long a client is asked to stay away from a node that is going down, in whole seconds.
-const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// The gateway refused the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejection {
@@ -71,13 +68,6 @@ pub enum Rejection {
         /// When a next try can succeed.
         retry_after: Duration,
     },
-    /// The gateway itself has no room: connections, exchanges or memory. 503.
-    Overloaded {
-        /// When a next try is welcome.
-        retry_after: Duration,
-    },
-    /// The node is going down and takes no new exchange. 503.
-    Draining,
     /// A plugin failed and its route says `failure: deny`. 500.
     PluginFault {
         /// The plugin's name in the configuration.
@@ -145,12 +135,6 @@ impl Rejection {
             Self::Limited { .. } => {
                 ("rate_limited", S::TOO_MANY_REQUESTS, Client, Goes, E::HttpRequestDenied)
             }
-            Self::Overloaded { .. } => {
-                ("gateway_overloaded", S::SERVICE_UNAVAILABLE, Gateway, Goes, E::ConnectionLimitReached)
-            }
-            Self::Draining => {
-                ("draining", S::SERVICE_UNAVAILABLE, Gateway, Closes, E::DestinationUnavailable)
-            }
             Self::PluginFault { .. } => {
                 ("plugin_fault", S::INTERNAL_SERVER_ERROR, Gateway, Goes, E::ProxyInternalError)
             }
@@ -179,7 +163,7 @@ impl Rejection {
     /// Whether an HTTP/1 connection must be closed after the answer.
     ///
     /// True where the bytes that follow may not be the next request: a message that was not understood,
-    /// a body that is still on its way, a peer that is too slow, a node that is going down.
+    /// a body that is still on its way, a peer that is too slow.
     #[must_use]
     pub const fn closes_connection(&self) -> bool {
         matches!(self.facts().after, After::Closes)
@@ -198,10 +182,7 @@ impl Rejection {
     /// When a next try can succeed, where we know.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Self::Limited { retry_after, .. } | Self::Overloaded { retry_after } = self {
-            return Some(*retry_after);
-        }
-        if let Self::Draining = self { Some(DRAINING_RETRY_AFTER) } else { None }
+        if let Self::Limited { retry_after, .. } = self { Some(*retry_after) } else { None }
     }
 
     fn detail(&self) -> Cow<'static, str> {
@@ -222,8 +203,6 @@ impl Rejection {
             Self::Misdirected => Cow::Borrowed("this connection was not opened for this host"),
             Self::Loop => Cow::Borrowed("the request has already passed this gateway"),
             Self::Limited { policy, .. } => Cow::Owned(format!("the limit `{policy}` is used up")),
-            Self::Overloaded { .. } => Cow::Borrowed("the gateway is at its limit"),
-            Self::Draining => Cow::Borrowed("this node is shutting down"),
             Self::PluginFault { .. } => Cow::Borrowed("a plugin could not decide about this request"),
         }
     }
