@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portcullis_allocator::prefetch;
 use portcullis_core::snapshot::{Route, Snapshot, Upstream};
 
 use crate::telemetry::instruments::{RouteHandles, RouteInstruments, UpstreamInstruments};
@@ -40,6 +41,13 @@ impl Live {
     pub fn route<'a>(&'a self, route: &'a Route) -> Option<RouteInstruments<'a>> {
         let handles = self.routes.get(route.idx as usize)?;
         Some(RouteInstruments::new(handles, &self.metrics, &route.name))
+    }
+
+    /// Has brought what is kept of the route at this place of the router.
+    pub fn expect_route(&self, place: usize) {
+        if let Some(handles) = self.routes.get(place) {
+            prefetch(handles);
+        }
     }
 
     /// Counts a request in at a route of this snapshot, until the guard is dropped.

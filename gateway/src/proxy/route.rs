@@ -24,8 +24,9 @@ pub(super) fn route(head: &RequestHeader, exchange: &mut Exchange) -> Result<(),
         query: head.uri.query(),
     };
     let refused = match exchange.live.snapshot.router.find(&ask) {
-        Found::Route { route, params } => {
+        Found::Route { route, place, params } => {
             // A route's lines are met one by one from here on; with ten thousand routes each would be waited for.
+            exchange.live.expect_route(place);
             prefetch(&**route);
             let route = route.clone();
             let active = exchange.live.enter(&route);

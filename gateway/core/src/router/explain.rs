@@ -48,7 +48,7 @@ impl<R> Router<R> {
     /// The verdict on each route, in the order they were given.
     #[must_use]
     pub fn explain(&self, ask: &RouteAsk<'_>) -> Vec<Verdict> {
-        let winner = self.winner(ask).ok().map(|(entry, _)| entry);
+        let winner = self.winner(ask).ok().map(|(_, entry, _)| entry);
         let verdict = |entry: &Entry<R>| {
             let lost = match winner {
                 Some(won) if std::ptr::eq(won, entry) => None,

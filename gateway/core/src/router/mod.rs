@@ -74,6 +74,8 @@ pub enum Found<'r, R> {
     Route {
         /// The winner's value.
         route: &'r R,
+        /// The winner's place among the routes that the router was built from.
+        place: usize,
         /// Where its path parameters are in the asked path.
         params: Params,
     },
@@ -220,7 +222,7 @@ impl<R> Router<R> {
     #[must_use]
     pub fn find(&self, ask: &RouteAsk<'_>) -> Found<'_, R> {
         match self.winner(ask) {
-            Ok((entry, params)) => Found::Route { route: &entry.value, params },
+            Ok((place, entry, params)) => Found::Route { route: &entry.value, place, params },
             Err(allow) if allow.is_empty() => Found::NoRoute,
             Err(allow) => Found::MethodNotAllowed { allow },
         }
@@ -244,7 +246,7 @@ impl<R> Router<R> {
     }
 
     /// The winner of `ask`, or the methods that would have had one.
-    fn winner(&self, ask: &RouteAsk<'_>) -> Result<(&Entry<R>, Params), Vec<Method>> {
+    fn winner(&self, ask: &RouteAsk<'_>) -> Result<(usize, &Entry<R>, Params), Vec<Method>> {
         let mut spans = SmallVec::new();
         let mut search = Search { path: ask.path, spans: &mut spans };
         let mut refused_methods: SmallVec<[u32; 8]> = SmallVec::new();
@@ -260,9 +262,9 @@ impl<R> Router<R> {
             takes
         };
         for root in self.hosts.roots(ask.host) {
-            let found = self.forest.search(root, &mut search, &mut fits);
-            if let Some(entry) = found.and_then(|idx| self.entries.get(idx as usize)) {
-                return Ok((entry, Params { spans }));
+            let found = self.forest.search(root, &mut search, &mut fits).map(|idx| idx as usize);
+            if let Some((place, entry)) = found.and_then(|place| Some((place, self.entries.get(place)?))) {
+                return Ok((place, entry, Params { spans }));
             }
         }
         Err(self.allow(&refused_methods))

@@ -36,7 +36,7 @@ fn answer(router: &Router<String>, request: &str, headers: &HeaderMap) -> String
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match router.find(&RouteAsk { listener: None, host, path, method: &method, headers, query }) {
-        Found::Route { route, params } => {
+        Found::Route { route, params, .. } => {
             let values = (0..params.len()).filter_map(|idx| params.get(path, idx));
             std::iter::once(route.as_str()).chain(values).collect::<Vec<_>>().join(" ")
         }

@@ -187,7 +187,7 @@ fn outcome(snapshot: &Snapshot, sent: &Sent) -> Outcome {
         Found::MethodNotAllowed { .. } => {
             Outcome::answered(None, StatusCode::METHOD_NOT_ALLOWED, "no route takes the method")
         }
-        Found::Route { route, params } => on_route(snapshot, sent, route, &path, &params),
+        Found::Route { route, params, .. } => on_route(snapshot, sent, route, &path, &params),
     }
 }
 
