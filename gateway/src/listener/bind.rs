@@ -55,7 +55,7 @@ fn help_for(refusal: &io::Error, address: SocketAddr) -> String {
     let port = address.port();
     if refusal.kind() == io::ErrorKind::AddrInUse {
         format!(
-            "another process, or a listener that this reload would remove, holds port {port}; choose another port or stop it first"
+            "another process holds port {port} (`ss -ltnp` shows which), or at a reload a listener that goes away with it; choose another port, or stop what holds it first"
         )
     } else if refusal.kind() == io::ErrorKind::PermissionDenied {
         format!("port {port} is privileged; choose one from 1024 up, or grant CAP_NET_BIND_SERVICE")

@@ -102,7 +102,9 @@ pub enum WriteError {
         path: String,
     },
     /// There is no such revision.
-    #[error("there is no revision {0}; `GET /api/v1/config/history` lists what there is")]
+    #[error(
+        "there is no revision {0}; `portcullis history`, or `GET /api/v1/config/history`, lists what there is"
+    )]
     NoRevision(u64),
     /// The disk.
     #[error(transparent)]

@@ -114,7 +114,7 @@ pub(super) async fn roll_back(
 fn revision(number: &str) -> Result<u64, Problem> {
     number.parse().map_err(|_| {
         let detail = format!(
-            "`{number}` is not the number of a revision; `GET /api/v1/config/history` lists what there is"
+            "`{number}` is not the number of a revision; `portcullis history`, or `GET /api/v1/config/history`, lists what there is"
         );
         Problem::new(StatusCode::BAD_REQUEST, "bad_path", detail)
     })
