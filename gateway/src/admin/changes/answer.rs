@@ -72,7 +72,7 @@ impl From<Standing> for Configuration {
 }
 
 /// A change that was made, or would be.
-pub(super) fn changed(written: Written, dry_run: bool) -> Response {
+fn changed(written: Written, dry_run: bool) -> Response {
     let is_new = written.is_new && !dry_run;
     let etag = written.etag.filter(|_| !dry_run);
     let body = Changed {
@@ -88,6 +88,19 @@ pub(super) fn changed(written: Written, dry_run: bool) -> Response {
     };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     tagged((status, Json(body)).into_response(), etag.as_deref())
+}
+
+/// What came of a change that was tried, if it could be: `Sent` is what its findings are shown in.
+pub(super) fn tried(
+    made: Result<Result<Written, WriteError>, Problem>,
+    dry_run: bool,
+    sent: &Sent,
+) -> Response {
+    match made {
+        Ok(Ok(written)) => changed(written, dry_run),
+        Ok(Err(error)) => not_changed(error, sent),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// A value as JSON, or as YAML if that is asked for; nothing if the reader has it already.

@@ -141,6 +141,19 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// The change that `read` finds in a body of at most `bytes_max`, under the condition that must be there.
+    pub(super) fn read(
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+        bytes_max: usize,
+        options: Options,
+        read: impl FnOnce(&HeaderMap, &[u8]) -> Result<Change, Problem>,
+    ) -> Result<Self, Problem> {
+        let body = bytes(body, bytes_max)?;
+        let change = read(headers, &body)?;
+        Ok(Self { change, condition: condition(headers)?, options, body })
+    }
+
     /// What was sent, for findings to be shown in; the operations of a JSON patch lie elsewhere than their targets.
     pub(super) fn sent(&self, prefix: String) -> Sent {
         match self.change {
@@ -274,6 +287,11 @@ pub(in super::super) fn bytes(
 fn media_type(headers: &HeaderMap) -> String {
     let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The whole value in a body, to be put in its place.
+pub(super) fn whole(headers: &HeaderMap, body: &[u8]) -> Result<Change, Problem> {
+    value(headers, body).map(Change::Put)
 }
 
 /// The value in a body of JSON, or of YAML if it says so.

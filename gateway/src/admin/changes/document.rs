@@ -14,7 +14,7 @@ use super::super::problem::Problem;
 use super::answer::{self, Changed};
 use super::ask::{self, Asked, Author, DOCUMENT_BYTES_MAX, DocumentParams, Operation};
 use crate::operator::Operator;
-use crate::revisions::{Change, Options, Place};
+use crate::revisions::{Options, Place};
 
 /// The configuration in use: files and overlay together
 ///
@@ -59,12 +59,9 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let asked = options(query, author).and_then(|options| {
-        let body = ask::bytes(body, DOCUMENT_BYTES_MAX)?;
-        let change = Change::Put(ask::value(&headers, &body)?);
-        Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
-    });
-    change(operator, String::new(), asked).await
+    let asked = options(query, author)
+        .and_then(|options| Asked::read(&headers, body, DOCUMENT_BYTES_MAX, options, ask::whole));
+    change(operator, asked.map(|asked| (String::new(), asked))).await
 }
 
 /// Changes a part of the configuration
@@ -90,12 +87,9 @@ pub(super) async fn patch(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let asked = options(query, author).and_then(|options| {
-        let body = ask::bytes(body, DOCUMENT_BYTES_MAX)?;
-        let change = ask::patch(&headers, &body)?;
-        Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
-    });
-    change(operator, String::new(), asked).await
+    let asked = options(query, author)
+        .and_then(|options| Asked::read(&headers, body, DOCUMENT_BYTES_MAX, options, ask::patch));
+    change(operator, asked.map(|asked| (String::new(), asked))).await
 }
 
 /// What holds for each route once everything is laid over it, with who says so
@@ -134,26 +128,17 @@ pub(super) fn options(
 }
 
 /// Changes the whole, or the part that a pointer leads to.
-pub(super) async fn change(
-    operator: Arc<Operator>,
-    pointer: String,
-    asked: Result<Asked, Problem>,
-) -> Response {
-    let asked = match asked {
+pub(super) async fn change(operator: Arc<Operator>, asked: Result<(String, Asked), Problem>) -> Response {
+    let (pointer, asked) = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
     let sent = asked.sent(pointer.clone());
     let Asked { change, condition, options, .. } = asked;
     let dry_run = options.dry_run;
-    match ask::in_turn(operator, move |operator| {
+    let made = ask::in_turn(operator, move |operator| {
         let place = if pointer.is_empty() { Place::Document } else { Place::Part(&pointer) };
         operator.revisions.change(place, change, &condition, &options)
-    })
-    .await
-    {
-        Ok(Ok(written)) => answer::changed(written, dry_run),
-        Ok(Err(error)) => answer::not_changed(error, &sent),
-        Err(problem) => problem.into_response(),
-    }
+    });
+    answer::tried(made.await, dry_run, &sent)
 }

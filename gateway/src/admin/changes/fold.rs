@@ -55,9 +55,5 @@ pub(super) async fn fold(
         let main = Some(&*body).filter(|body| !body.is_empty());
         operator.revisions.fold(main, &condition, &options)
     };
-    match ask::in_turn(operator, fold).await {
-        Ok(Ok(written)) => answer::changed(written, dry_run),
-        Ok(Err(error)) => answer::not_changed(error, &Sent::default()),
-        Err(problem) => problem.into_response(),
-    }
+    answer::tried(ask::in_turn(operator, fold).await, dry_run, &Sent::default())
 }

@@ -102,13 +102,8 @@ pub(super) async fn roll_back(
         Err(problem) => return problem.into_response(),
     };
     let dry_run = options.dry_run;
-    match ask::in_turn(operator, move |operator| operator.revisions.roll_back(number, &condition, &options))
-        .await
-    {
-        Ok(Ok(written)) => answer::changed(written, dry_run),
-        Ok(Err(error)) => answer::not_changed(error, &Sent::default()),
-        Err(problem) => problem.into_response(),
-    }
+    let roll_back = move |operator: &Operator| operator.revisions.roll_back(number, &condition, &options);
+    answer::tried(ask::in_turn(operator, roll_back).await, dry_run, &Sent::default())
 }
 
 fn revision(number: &str) -> Result<u64, Problem> {

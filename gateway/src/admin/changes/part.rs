@@ -14,7 +14,7 @@ use super::answer::{self, Changed};
 use super::ask::{self, Asked, Author, DOCUMENT_BYTES_MAX, DocumentParams, Operation};
 use super::document::{change, options};
 use crate::operator::Operator;
-use crate::revisions::{Change, Place};
+use crate::revisions::Place;
 
 /// A part of the configuration in use
 ///
@@ -77,16 +77,11 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let pointer = match pointer(path) {
-        Ok(pointer) => pointer,
-        Err(problem) => return problem.into_response(),
-    };
-    let asked = options(query, author).and_then(|options| {
-        let body = ask::bytes(body, DOCUMENT_BYTES_MAX)?;
-        let change = Change::Put(ask::value(&headers, &body)?);
-        Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
+    let asked = pointer(path).and_then(|pointer| {
+        let options = options(query, author)?;
+        Ok((pointer, Asked::read(&headers, body, DOCUMENT_BYTES_MAX, options, ask::whole)?))
     });
-    change(operator, pointer, asked).await
+    change(operator, asked).await
 }
 
 /// Changes a part of the configuration that is there
@@ -118,16 +113,11 @@ pub(super) async fn patch(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let pointer = match pointer(path) {
-        Ok(pointer) => pointer,
-        Err(problem) => return problem.into_response(),
-    };
-    let asked = options(query, author).and_then(|options| {
-        let body = ask::bytes(body, DOCUMENT_BYTES_MAX)?;
-        let change = ask::patch(&headers, &body)?;
-        Ok(Asked { change, condition: ask::condition(&headers)?, options, body })
+    let asked = pointer(path).and_then(|pointer| {
+        let options = options(query, author)?;
+        Ok((pointer, Asked::read(&headers, body, DOCUMENT_BYTES_MAX, options, ask::patch)?))
     });
-    change(operator, pointer, asked).await
+    change(operator, asked).await
 }
 
 /// The JSON pointer in a path. `~` has a meaning only as `~0` or `~1`.

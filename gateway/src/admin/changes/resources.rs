@@ -55,9 +55,7 @@ macro_rules! operations {
                 body: Result<Bytes, BytesRejection>,
             ) -> Response {
                 let asked = asked(name, query, author).and_then(|(name, options)| {
-                    let body = ask::bytes(body, THING_BYTES_MAX)?;
-                    let change = Change::Put(ask::value(&headers, &body)?);
-                    Ok((name, Asked { change, condition: ask::condition(&headers)?, options, body }))
+                    Ok((name, Asked::read(&headers, body, THING_BYTES_MAX, options, ask::whole)?))
                 });
                 change($kind, operator, asked).await
             }
@@ -92,9 +90,7 @@ macro_rules! operations {
                 body: Result<Bytes, BytesRejection>,
             ) -> Response {
                 let asked = asked(name, query, author).and_then(|(name, options)| {
-                    let body = ask::bytes(body, THING_BYTES_MAX)?;
-                    let change = ask::patch(&headers, &body)?;
-                    Ok((name, Asked { change, condition: ask::condition(&headers)?, options, body }))
+                    Ok((name, Asked::read(&headers, body, THING_BYTES_MAX, options, ask::patch)?))
                 });
                 change($kind, operator, asked).await
             }
@@ -271,18 +267,15 @@ async fn change(kind: Kind, operator: Arc<Operator>, asked: Result<(String, Aske
     let made = ask::in_turn(operator, move |operator| {
         operator.revisions.change(Place::Thing(kind, &name), change, &condition, &options)
     });
-    match made.await {
-        Ok(Ok(_)) if is_removal && !dry_run => StatusCode::NO_CONTENT.into_response(),
-        Ok(Ok(written)) => {
-            let mut response = answer::changed(written, dry_run);
-            if response.status() == StatusCode::CREATED
-                && let Ok(location) = HeaderValue::from_str(&location)
-            {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            response
-        }
-        Ok(Err(error)) => answer::not_changed(error, &sent),
-        Err(problem) => problem.into_response(),
+    let made = made.await;
+    if is_removal && !dry_run && matches!(made, Ok(Ok(_))) {
+        return StatusCode::NO_CONTENT.into_response();
     }
+    let mut response = answer::tried(made, dry_run, &sent);
+    if response.status() == StatusCode::CREATED
+        && let Ok(location) = HeaderValue::from_str(&location)
+    {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
