@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_allocator::prefetch;
 use portcullis_core::snapshot::{Route, Snapshot, Upstream};
 
 use crate::telemetry::instruments::{RouteHandles, RouteInstruments, UpstreamInstruments};
@@ -43,10 +42,10 @@ impl Live {
         Some(RouteInstruments::new(handles, &self.metrics, &route.name))
     }
 
-    /// Has brought what is kept of the route at this place of the router.
+    /// Has brought what a request of the route at this place of the router is going to be counted in.
     pub fn expect_route(&self, place: usize) {
         if let Some(handles) = self.routes.get(place) {
-            prefetch(handles);
+            handles.expect_soon();
         }
     }
 

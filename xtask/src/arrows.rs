@@ -27,6 +27,7 @@ const RULES: &[Rule] = &[
             "portcullis-core",
             "portcullis-schema",
             "portcullis-allocator",
+            "portcullis-prefetch",
             "portcullis-discovery",
             "portcullis-discovery-model",
             "portcullis-plugin-sdk",
@@ -36,11 +37,17 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "portcullis-core",
-        may_use: &["portcullis-schema", "portcullis-discovery-model", "portcullis-plugin-sdk"],
+        may_use: &[
+            "portcullis-schema",
+            "portcullis-prefetch",
+            "portcullis-discovery-model",
+            "portcullis-plugin-sdk",
+        ],
         never: NO_RUNTIME,
     },
     Rule { name: "portcullis-schema", may_use: &[], never: NO_RUNTIME },
     Rule { name: "portcullis-allocator", may_use: &[], never: NO_RUNTIME },
+    Rule { name: "portcullis-prefetch", may_use: &[], never: NO_RUNTIME },
     Rule {
         name: "portcullis-discovery",
         may_use: &["portcullis-discovery-model", "portcullis-consul-wire"],

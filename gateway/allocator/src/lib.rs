@@ -1,7 +1,7 @@
-//! The gateway's allocator: mimalloc, asked in the shortest way, and a few words to it and to the cache.
+//! The gateway's allocator: mimalloc, asked in the shortest way, and a few words to it.
 //!
-//! Decides which of mimalloc's doors an allocation takes, and how long memory that was given back is kept. Holds the
-//! only `unsafe` of the workspace: an allocator and the settings of a C library are calls to C.
+//! Decides which of mimalloc's doors an allocation takes, and how long memory that was given back is kept. Holds nearly
+//! all `unsafe` of the workspace: an allocator and the settings of a C library are calls to C.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{c_int, c_long, c_void};
@@ -108,31 +108,6 @@ pub fn give_back_free_memory() {
     collect();
 }
 
-/// Asks the processor to bring `value` into its cache, and does not wait for it: what is far from the cache is then
-/// there when it is needed some time later. Does nothing where the compiler has no such instruction.
-#[inline]
-pub fn prefetch<T>(value: &T) {
-    #[cfg(target_arch = "x86_64")]
-    for offset in (0..size_of::<T>()).step_by(CACHE_LINE) {
-        prefetch_line(std::ptr::from_ref(value).cast::<i8>().wrapping_add(offset));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
-}
-
-/// Bytes that a processor brings at once.
-#[cfg(target_arch = "x86_64")]
-const CACHE_LINE: usize = 64;
-
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[expect(unsafe_code, reason = "the instruction takes an address")]
-fn prefetch_line(line: *const i8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: any address will do, as nothing is read that the program can see; SSE is there on every x86-64.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(line) }
-}
-
 #[expect(unsafe_code, reason = "the binding to mimalloc is a C function")]
 fn collect() {
     // SAFETY: may be called at any time from any thread (mimalloc.h).
@@ -200,14 +175,6 @@ mod tests {
         for alignment in [1, 2, 4, 8, 16, 32, 64, 128, 4096] {
             sizes().for_each(|size| check(Layout::from_size_align(size, alignment).unwrap()));
         }
-    }
-
-    #[test]
-    fn a_value_that_is_asked_for_early_is_what_it_was() {
-        let value = [7_u64; 40];
-        prefetch(&value);
-        prefetch(&());
-        assert_eq!(value, [7; 40]);
     }
 
     #[test]

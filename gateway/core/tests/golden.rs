@@ -75,11 +75,11 @@ fn describe_snapshot(loaded: &Loaded, snapshot: &Snapshot, out: &mut String) {
 
 fn describe_route(route: &Route) -> String {
     let mut line = format!("route {} ->", route.name);
-    let total = match &route.target {
+    let total = match &route.settings.target {
         Target::One(_) => 1,
         Target::Weighted { total, .. } => *total,
     };
-    for destination in route.target.all() {
+    for destination in route.settings.target.all() {
         let times = destination.timeouts;
         write!(
             line,
@@ -92,18 +92,18 @@ fn describe_route(route: &Route) -> String {
         )
         .unwrap();
     }
-    write!(line, " of {total}, body {:?}", route.body_bytes_max).unwrap();
-    let gates = [("jwt", route.jwt.is_some()), ("api_key", route.api_key.is_some())];
+    write!(line, " of {total}, body {:?}", route.settings.body_bytes_max).unwrap();
+    let gates = [("jwt", route.settings.jwt.is_some()), ("api_key", route.settings.api_key.is_some())];
     for (gate, _) in gates.iter().filter(|(_, is_on)| *is_on) {
         write!(line, ", {gate}").unwrap();
     }
-    if let Some(limit) = &route.limit {
+    if let Some(limit) = &route.settings.limit {
         let settings = limit.settings();
         write!(line, ", limit {} {}/{:?}", settings.name, settings.permits, settings.per).unwrap();
     }
-    if let Some(retry) = &route.retry {
+    if let Some(retry) = &route.settings.retry {
         write!(line, ", {} attempts on {:?}", retry.settings().attempts, retry.settings().statuses).unwrap();
     }
-    write!(line, ", {} fallbacks", route.fallbacks.len()).unwrap();
+    write!(line, ", {} fallbacks", route.settings.fallbacks.len()).unwrap();
     line
 }

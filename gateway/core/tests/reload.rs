@@ -61,10 +61,10 @@ fn a_reload_of_the_same_document_forgets_nothing() {
     assert!(Arc::ptr_eq(&old.upstreams["orders"], &new.upstreams["orders"]));
     assert!(Arc::ptr_eq(&old.upstreams["fixed"].cell, &new.upstreams["fixed"].cell));
     for name in ["a", "b"] {
-        assert!(same(route(&old, name).limit.as_ref(), route(&new, name).limit.as_ref()));
-        assert!(same(route(&old, name).retry.as_ref(), route(&new, name).retry.as_ref()));
+        assert!(same(route(&old, name).settings.limit.as_ref(), route(&new, name).settings.limit.as_ref()));
+        assert!(same(route(&old, name).settings.retry.as_ref(), route(&new, name).settings.retry.as_ref()));
     }
-    assert!(same(route(&old, "a").jwt.as_ref(), route(&new, "a").jwt.as_ref()));
+    assert!(same(route(&old, "a").settings.jwt.as_ref(), route(&new, "a").settings.jwt.as_ref()));
     assert!(Arc::ptr_eq(&old.jwks[0], &new.jwks[0]));
     assert!(same(old.consumers["app"].limit.as_ref(), new.consumers["app"].limit.as_ref()));
     assert!(Difference::between(&old, &new).is_empty());
@@ -81,8 +81,8 @@ fn a_moved_line_is_no_difference() {
 #[test]
 fn routes_that_share_a_policy_share_its_limit_and_its_retry_budget() {
     let old = first();
-    assert!(same(route(&old, "a").limit.as_ref(), route(&old, "b").limit.as_ref()));
-    assert!(same(route(&old, "a").retry.as_ref(), route(&old, "b").retry.as_ref()));
+    assert!(same(route(&old, "a").settings.limit.as_ref(), route(&old, "b").settings.limit.as_ref()));
+    assert!(same(route(&old, "a").settings.retry.as_ref(), route(&old, "b").settings.retry.as_ref()));
     assert_eq!(old.limits.len(), 3);
 }
 
@@ -90,8 +90,8 @@ fn routes_that_share_a_policy_share_its_limit_and_its_retry_budget() {
 fn a_changed_limit_begins_anew_and_leaves_the_rest() {
     let old = first();
     let new = reloaded(&old, "rate_limit: 100/s", "rate_limit: 200/s");
-    assert!(!same(route(&old, "b").limit.as_ref(), route(&new, "b").limit.as_ref()));
-    assert!(same(route(&old, "b").retry.as_ref(), route(&new, "b").retry.as_ref()));
+    assert!(!same(route(&old, "b").settings.limit.as_ref(), route(&new, "b").settings.limit.as_ref()));
+    assert!(same(route(&old, "b").settings.retry.as_ref(), route(&new, "b").settings.retry.as_ref()));
     assert!(Arc::ptr_eq(&old.upstreams["orders"], &new.upstreams["orders"]));
     assert_eq!(Difference::between(&old, &new).to_string(), "routes ~2");
 }
@@ -100,7 +100,7 @@ fn a_changed_limit_begins_anew_and_leaves_the_rest() {
 fn changed_key_settings_keep_the_keys_of_the_same_source() {
     let old = first();
     let new = reloaded(&old, "headers: { X-User: sub }", "headers: { X-Subject: sub }");
-    assert!(!same(route(&old, "a").jwt.as_ref(), route(&new, "a").jwt.as_ref()));
+    assert!(!same(route(&old, "a").settings.jwt.as_ref(), route(&new, "a").settings.jwt.as_ref()));
     assert!(Arc::ptr_eq(&old.jwks[0], &new.jwks[0]));
     assert!(new.identity_names.contains(&http::HeaderName::from_static("x-subject")));
     assert!(!new.identity_names.contains(&http::HeaderName::from_static("x-user")));
@@ -163,7 +163,7 @@ fn a_consumers_own_limit_stands_in_for_one_by_consumer() {
 fn weights_are_kept_to() {
     let text = BASE.replace("a, to: orders,", "a, weights: { orders: 3, fixed: 1, \"consul://none\": 0 },");
     let snapshot = snapshot(&text, &Carried::nothing(LimitSeed([1, 2])));
-    let target = &route(&snapshot, "a").target;
+    let target = &route(&snapshot, "a").settings.target;
     let mut state = 0_u64;
     let mut rng = || {
         // splitmix64 (Steele, Lea and Flood, 2014)

@@ -46,7 +46,7 @@ pub(super) async fn list(
     let live = operator.live.load_full();
     let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, route) in live.snapshot.router.iter() {
-        for plugin in route.chain.names() {
+        for plugin in route.settings.chain.names() {
             users.entry(plugin).or_default().push(name);
         }
     }

@@ -101,12 +101,12 @@ fn show(route: &ListedRoute<'_, Arc<Route>>) -> RouteShown {
         conditions: conditions.headers.len() + conditions.query.len(),
         priority: route.priority,
         upstreams: upstreams(route.value),
-        plugins: route.value.chain.names().map(ToString::to_string).collect(),
+        plugins: route.value.settings.chain.names().map(ToString::to_string).collect(),
     }
 }
 
 fn upstreams(route: &Route) -> Vec<String> {
-    route.target.all().map(|to| to.upstream.name.to_string()).collect()
+    route.settings.target.all().map(|to| to.upstream.name.to_string()).collect()
 }
 
 /// How a route comes by its settings: each with who set it and where, and its gates in their order

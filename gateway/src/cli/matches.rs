@@ -69,7 +69,7 @@ impl Match {
     fn text(&self, snapshot: &Snapshot, winner: Option<&Verdict>, verdicts: &[Verdict]) -> String {
         let mut text = match winner.and_then(|won| snapshot.route(&won.route)) {
             Some(route) => {
-                let targets: Vec<&str> = route.target.all().map(|to| &*to.upstream.name).collect();
+                let targets: Vec<&str> = route.settings.target.all().map(|to| &*to.upstream.name).collect();
                 format!("{} → {}\n", route.name, targets.join(", "))
             }
             None => "no route\n".to_owned(),

@@ -20,7 +20,7 @@ use portcullis_core::headers::identity::remove_spoofable;
 use portcullis_core::headers::request_id::RequestId;
 use portcullis_core::headers::trace_context::{Sampling, TraceContext};
 use portcullis_core::outcome::Rejection;
-use portcullis_core::snapshot::{Listener, ListenerLimits};
+use portcullis_core::snapshot::{ListenerLimits, Snapshot};
 use portcullis_plugin_sdk::Scheme;
 
 use super::exchange::{Arrival, Exchange, Stage};
@@ -47,9 +47,9 @@ pub(super) fn accept(
 ) -> Result<(), Rejection> {
     let connection = connection(session);
     let snapshot = &exchange.live.snapshot;
-    let listener = snapshot.listeners.get(&connection.listener).map(Arc::as_ref);
     bound(session);
-    let arrival = read(session, connection, listener, gateway)?;
+    let arrival = read(session, connection, snapshot, gateway)?;
+    snapshot.router.expect_routes(&arrival.host);
     if let Some(id) = RequestId::received(&session.req_header().headers, arrival.trust) {
         exchange.id = id;
     }
@@ -109,9 +109,10 @@ fn connection(session: &Session) -> Arc<ConnectionInfo> {
 fn read(
     session: &mut Session,
     connection: Arc<ConnectionInfo>,
-    listener: Option<&Listener>,
+    snapshot: &Snapshot,
     gateway: &Gateway,
 ) -> Result<Arrival, Rejection> {
+    let listener = snapshot.listeners.get(&connection.listener);
     let fields_max =
         listener.map_or(ListenerLimits::default().fields_max, |listener| listener.limits.fields_max);
     let (version, is_grpc) = check(session, &connection, fields_max)?;
@@ -120,6 +121,7 @@ fn read(
     let trusted = listener.map_or(&nobody, |listener| &listener.trusted_proxies);
     let head = session.req_header();
     let host = host(head)?;
+    snapshot.router.expect_host(&host);
     if connection.server_name.as_deref().is_some_and(|name| name != &*host) {
         return Err(Rejection::Misdirected);
     }

@@ -54,7 +54,7 @@ pub(super) async fn admit(
     let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else {
         return Err(Rejection::NoRoute.into());
     };
-    if route.chain.wants(Hook::Preflight) && is_preflight(&head.method, &head.headers) {
+    if route.settings.chain.wants(Hook::Preflight) && is_preflight(&head.method, &head.headers) {
         run_chain(Hook::Preflight, &route, head, exchange, gateway)?;
     }
     limits(&route, Moments::BeforeIdentity, &head.headers, exchange, gateway)?;
@@ -155,12 +155,12 @@ async fn identify(
     gateway: &Gateway,
 ) -> Result<Option<Arc<Identity>>, Rejection> {
     let mut identity = None;
-    if let Some(gate) = &route.api_key {
+    if let Some(gate) = &route.settings.api_key {
         let checked = gate.check(headers);
         gateway.metrics.authenticated(Credential::ApiKey, checked.as_ref().err().map(AuthRefusal::reason));
         identity = Some(checked.map_err(|refusal| Rejection::from(&refusal))?);
     }
-    if let Some(gate) = &route.jwt {
+    if let Some(gate) = &route.settings.jwt {
         let checked = token(gate, headers, gateway).await;
         gateway.metrics.authenticated(Credential::Jwt, checked.as_ref().err().map(AuthRefusal::reason));
         identity = Some(checked.map_err(|refusal| Rejection::from(&refusal))?);
@@ -178,7 +178,7 @@ async fn token(gate: &JwtGate, headers: &HeaderMap, gateway: &Gateway) -> Result
 /// A body that announces itself as too long is refused before an upstream hears of it; one that
 /// does not is counted on the way.
 fn announced_body(route: &Route, headers: &HeaderMap) -> Result<(), Rejection> {
-    let Some(max) = route.body_bytes_max else { return Ok(()) };
+    let Some(max) = route.settings.body_bytes_max else { return Ok(()) };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > max) { Err(Rejection::BodyTooLarge) } else { Ok(()) }
 }
@@ -190,14 +190,16 @@ fn run_chain(
     exchange: &mut Exchange,
     gateway: &Gateway,
 ) -> Result<(), Stopped> {
-    let Some(routed) = exchange.routed_mut().filter(|_| route.chain.wants(hook)) else { return Ok(()) };
+    let Some(routed) = exchange.routed_mut().filter(|_| route.settings.chain.wants(hook)) else {
+        return Ok(());
+    };
     let (method, uri) = (head.method.clone(), head.uri.clone());
     let facts = facts(&routed.arrival, route, routed.identity.as_deref(), &method, uri.query());
     let mut fields = RequestFields(head);
     let mut view = RequestView::new(facts, &mut fields, &mut routed.vars);
     let report = match hook {
-        Hook::Preflight => route.chain.on_preflight(&mut view),
-        Hook::Request | Hook::Response => route.chain.on_request(&mut view),
+        Hook::Preflight => route.settings.chain.on_preflight(&mut view),
+        Hook::Request | Hook::Response => route.settings.chain.on_request(&mut view),
     };
     settle(report, gateway)
 }
@@ -218,11 +220,11 @@ fn plan(exchange: &mut Exchange) -> Result<(), Stopped> {
         exchange.stage = stage;
         return Err(Rejection::NoRoute.into());
     };
-    let Some(destination) = routed.route.target.pick(&mut entropy::number).cloned() else {
+    let Some(destination) = routed.route.settings.target.pick(&mut entropy::number).cloned() else {
         exchange.stage = Stage::Routed(routed);
         return Err(Rejection::NoRoute.into());
     };
-    if let Some(retry) = &routed.route.retry {
+    if let Some(retry) = &routed.route.settings.retry {
         retry.on_request(clock::now());
     }
     exchange.stage = Stage::Admitted(Admitted { routed, plan: Plan::first(destination, exchange.started) });

@@ -65,7 +65,7 @@ pub(super) fn fall_back(exchange: &mut Exchange, failure: &Failure, method: &Met
 
 /// The first fallback of the route that covers the failure.
 pub(super) fn covering<'r>(route: &'r Route, failure: &Failure, method: &Method) -> Option<&'r Fallback> {
-    route.fallbacks.iter().find(|fallback| fallback.covers(failure, method))
+    route.settings.fallbacks.iter().find(|fallback| fallback.covers(failure, method))
 }
 
 /// Picks an endpoint and counts the attempt in.

@@ -260,7 +260,7 @@ impl Exchange {
     /// Counts bytes of body; one that grew past the route's bound is refused.
     pub(super) fn count_body(&mut self, bytes: usize) -> Result<(), Rejection> {
         self.trail.body_bytes = self.trail.body_bytes.saturating_add(bytes as u64);
-        let max = self.routed().and_then(|routed| routed.route.body_bytes_max);
+        let max = self.routed().and_then(|routed| routed.route.settings.body_bytes_max);
         match max {
             Some(max) if self.trail.body_bytes > max && !self.is_tunnel() => Err(Rejection::BodyTooLarge),
             Some(_) | None => Ok(()),

@@ -44,13 +44,13 @@ pub(super) fn forward(head: &mut RequestHeader, exchange: &Exchange, gateway: &G
         gateway.via.append(fields, arrival.version);
         exchange.id.write(fields);
         arrival.trace.write(fields);
-        if let Some(gate) = &route.api_key {
+        if let Some(gate) = &route.settings.api_key {
             fields.remove(gate.header());
         }
         for (name, value) in identity.iter().flat_map(|identity| &identity.headers) {
             fields.insert(name.clone(), value.clone());
         }
-        apply(&route.request_headers, fields);
+        apply(&route.settings.request_headers, fields);
         Ok(())
     })
 }

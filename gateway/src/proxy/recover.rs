@@ -128,7 +128,7 @@ fn retry(
     if let Some(first_aid) = stale_connection(plan, failure, facts) {
         return Some((std::time::Duration::ZERO, first_aid));
     }
-    let policy = route.retry.as_ref()?;
+    let policy = route.settings.retry.as_ref()?;
     let now = clock::now();
     let ask = RetryAsk {
         now,

@@ -41,7 +41,7 @@ pub(super) fn judge(session: &mut Session, head: &ResponseHeader, exchange: &mut
     let status = head.status.as_u16();
     note(status, exchange, now);
     let Some(route) = exchange.routed().map(|routed| routed.route.clone()) else { return Ok(()) };
-    if !route.is_failed(status) {
+    if !route.settings.is_failed(status) {
         exchange.report_success(now);
         return Ok(());
     }
@@ -135,8 +135,8 @@ fn shape(
 ) -> ChainFlow {
     let Some(routed) = exchange.routed_mut() else { return ChainFlow::Continue };
     let route = routed.route.clone();
-    apply(&route.response_headers, &mut ResponseFields(head));
-    if !route.chain.wants(Hook::Response) {
+    apply(&route.settings.response_headers, &mut ResponseFields(head));
+    if !route.settings.chain.wants(Hook::Response) {
         return ChainFlow::Continue;
     }
     let request = session.req_header();
@@ -145,7 +145,7 @@ fn shape(
     let status = head.status;
     let mut fields = ResponseFields(head);
     let mut view = ResponseView::new(facts, &request.headers, status, &mut fields, &mut routed.vars);
-    let report = route.chain.on_response(&mut view);
+    let report = route.settings.chain.on_response(&mut view);
     gateway.count_incidents(&report.incidents);
     report.flow
 }

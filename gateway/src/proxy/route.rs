@@ -1,10 +1,10 @@
 //! Step 2: ask the router. No route and a wrong method are answers, not errors.
 
 use pingora_http::RequestHeader;
-use portcullis_allocator::prefetch;
 use portcullis_core::outcome::Rejection;
 use portcullis_core::router::{Found, RouteAsk};
 use portcullis_plugin_sdk::Vars;
+use portcullis_prefetch::prefetch;
 
 use super::exchange::{Exchange, Routed, Stage};
 
@@ -25,9 +25,9 @@ pub(super) fn route(head: &RequestHeader, exchange: &mut Exchange) -> Result<(),
     };
     let refused = match exchange.live.snapshot.router.find(&ask) {
         Found::Route { route, place, params } => {
-            // A route's lines are met one by one from here on; with ten thousand routes each would be waited for.
-            exchange.live.expect_route(place);
+            // With ten thousand routes the memory of one is far away: asked for here, it is waited for once.
             prefetch(&**route);
+            exchange.live.expect_route(place);
             let route = route.clone();
             let active = exchange.live.enter(&route);
             let vars = Vars::new();

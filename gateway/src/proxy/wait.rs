@@ -54,7 +54,7 @@ impl ReplyWait {
 
 /// When the head of an attempt begun at `now` is due: `per_try` later, within the time of the request.
 fn due(plan: &Plan, route: &Route, now: Moment) -> Option<Moment> {
-    let per_try = route.retry.as_ref().and_then(|retry| retry.settings().per_try);
+    let per_try = route.settings.retry.as_ref().and_then(|retry| retry.settings().per_try);
     let try_ends = per_try.map(|span| now + span);
     plan.deadline.into_iter().chain(try_ends).min()
 }

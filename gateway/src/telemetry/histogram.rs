@@ -11,8 +11,8 @@ use prometheus::core::{Metric, MetricVec, MetricVecBuilder};
 use prometheus::{Opts, proto};
 
 use super::names::{DURATION_BUCKETS, STATUS_LABEL};
-use portcullis_allocator::prefetch;
 use portcullis_core::confirm::Window;
+use portcullis_prefetch::prefetch;
 
 /// A family of histograms of durations, in seconds.
 pub(super) type DurationHistogramVec = MetricVec<DurationHistogramBuilder>;
@@ -25,6 +25,7 @@ const BUCKETS: usize = DURATION_BUCKETS.len() + 1;
 pub struct DurationHistogram(Arc<Child>);
 
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Child {
     cells: Cells,
     labels: Box<[proto::LabelPair]>,
@@ -32,18 +33,18 @@ struct Child {
 
 /// The sum comes first and lies beside the buckets of short durations, which are the busy ones.
 #[derive(Debug, Default)]
-#[repr(align(64))]
-struct Cells {
+#[repr(C)]
+pub(super) struct Cells {
     /// Seconds, as the bits of an `f64`.
     sum: AtomicU64,
     /// Observations of each bucket alone, not cumulated.
     counts: [AtomicU64; BUCKETS],
 }
 
-impl DurationHistogram {
+impl Cells {
     /// Counts `duration` in. A scrape that reads meanwhile may see it in the count and not yet in the sum.
-    pub fn observe(&self, duration: Duration) {
-        let Cells { sum, counts } = &self.0.cells;
+    pub(super) fn observe(&self, duration: Duration) {
+        let Self { sum, counts } = self;
         let seconds = duration.as_secs_f64();
         let bucket = DURATION_BUCKETS.iter().position(|bound| seconds <= *bound);
         if let Some(count) = counts.get(bucket.unwrap_or(DURATION_BUCKETS.len())) {
@@ -56,15 +57,21 @@ impl DurationHistogram {
 }
 
 impl DurationHistogram {
+    /// Counts `duration` in.
+    pub fn observe(&self, duration: Duration) {
+        self.0.cells.observe(duration);
+    }
+
     /// Has the line brought that the usual observation touches.
     pub(super) fn expect_soon(&self) {
         prefetch(&self.0.cells.sum);
     }
 }
 
-impl Metric for DurationHistogram {
-    fn metric(&self) -> proto::Metric {
-        let Cells { sum, counts } = &self.0.cells;
+impl Cells {
+    /// What was counted so far.
+    pub(super) fn histogram(&self) -> proto::Histogram {
+        let Self { sum, counts } = self;
         let mut total = 0;
         let mut cumulated = counts.iter().map(|count| {
             total += count.load(Ordering::Relaxed);
@@ -82,8 +89,14 @@ impl Metric for DurationHistogram {
         histogram.set_bucket(buckets);
         histogram.set_sample_count(count);
         histogram.set_sample_sum(f64::from_bits(sum.load(Ordering::Relaxed)));
+        histogram
+    }
+}
+
+impl Metric for DurationHistogram {
+    fn metric(&self) -> proto::Metric {
         let mut metric = proto::Metric::from_label(self.0.labels.to_vec());
-        metric.set_histogram(histogram);
+        metric.set_histogram(self.0.cells.histogram());
         metric
     }
 }
@@ -186,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_usual_observation_touches_one_cache_line() {
-        assert_eq!(std::mem::align_of::<Cells>(), 64);
+        assert_eq!((align_of::<Child>(), std::mem::offset_of!(Child, cells)), (64, 0));
         assert_eq!(std::mem::offset_of!(Cells, sum), 0);
         assert_eq!(std::mem::offset_of!(Cells, counts), 8);
     }

@@ -11,11 +11,12 @@ use arc_swap::ArcSwapOption;
 use http::{Method, Version};
 use portcullis_core::auth::Credential;
 use portcullis_core::retry::Licence;
-use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec};
 use smallvec::SmallVec;
 
 use super::histogram::DurationHistogram;
 use super::metrics::Metrics;
+use super::route_counts::RouteCounts;
 
 /// Children a route or an upstream keeps handles of. Beyond it a child is looked up by its labels.
 const HANDLES_MAX: usize = 64;
@@ -67,21 +68,24 @@ impl Handles {
 #[repr(align(64))]
 pub struct RouteHandles {
     durations: Handles,
-    always: OnceLock<Always>,
-}
-
-/// What every request of a route is counted in.
-#[derive(Debug)]
-struct Always {
-    overhead: DurationHistogram,
-    active: IntGauge,
+    counts: OnceLock<RouteCounts>,
 }
 
 impl RouteHandles {
+    /// Has brought what a request is going to be counted in.
+    pub fn expect_soon(&self) {
+        if let Some(counts) = self.counts.get() {
+            counts.expect_soon();
+        }
+        if let Some((_, durations)) = self.durations.first.get() {
+            durations.expect_soon();
+        }
+    }
+
     /// Counts a request out that [`RouteInstruments::enter`] counted in.
     pub fn leave(&self) {
-        if let Some(always) = self.always.get() {
-            always.active.dec();
+        if let Some(counts) = self.counts.get() {
+            counts.leave();
         }
     }
 }
@@ -101,23 +105,13 @@ impl<'a> RouteInstruments<'a> {
         Self { handles, metrics, route }
     }
 
-    fn always(&self) -> &'a Always {
-        let Self { handles, metrics, route } = *self;
-        handles.always.get_or_init(|| Always {
-            overhead: metrics.overhead.with_label_values(&[route]),
-            active: metrics.active.with_label_values(&[route]),
-        })
+    fn counts(&self) -> &'a RouteCounts {
+        self.handles.counts.get_or_init(|| self.metrics.routes.of(self.route))
     }
 
-    /// Counts a request in, and has brought what [`Self::observe`] is going to need: with ten thousand routes, each of
-    /// its counters would be waited for.
+    /// Counts a request in.
     pub fn enter(&self) {
-        let always = self.always();
-        always.overhead.expect_soon();
-        if let Some((_, durations)) = self.handles.durations.first.get() {
-            durations.expect_soon();
-        }
-        always.active.inc();
+        self.counts().enter();
     }
 
     /// Records a finished request.
@@ -140,7 +134,7 @@ impl<'a> RouteInstruments<'a> {
                 version.1,
             ])
         });
-        self.always().overhead.observe(total.saturating_sub(upstream));
+        self.counts().took(total.saturating_sub(upstream));
     }
 
     /// Counts a retry by the licence that allowed it.

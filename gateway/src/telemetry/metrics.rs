@@ -10,6 +10,7 @@ use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opt
 use super::histogram::{DurationHistogramBuilder, DurationHistogramVec, Roster};
 use super::instruments::Accepted;
 use super::names::{self, Family};
+use super::route_counts::AllRouteCounts;
 
 /// Every family the gateway exposes, and the registry that serves them.
 #[derive(Debug)]
@@ -17,8 +18,7 @@ pub struct Metrics {
     registry: Registry,
     pub(super) request_duration: DurationHistogramVec,
     request_roster: Roster,
-    pub(super) overhead: DurationHistogramVec,
-    pub(super) active: IntGaugeVec,
+    pub(super) routes: AllRouteCounts,
     pub(super) attempt_duration: DurationHistogramVec,
     pub(super) retries: IntCounterVec,
     pub(super) auth: IntCounterVec,
@@ -68,8 +68,7 @@ impl Metrics {
         let metrics = Self {
             request_duration: families.summed_histogram(&names::REQUEST_DURATION, request_roster.clone())?,
             request_roster,
-            overhead: families.histogram(&names::OVERHEAD)?,
-            active: families.gauges(&names::ACTIVE_REQUESTS)?,
+            routes: families.register(AllRouteCounts::new()?)?,
             attempt_duration: families.histogram(&names::ATTEMPT_DURATION)?,
             retries: families.counters(&names::RETRIES)?,
             accepted: Accepted::new(&auth),

@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod names;
 pub mod recent;
 pub mod refusals;
+mod route_counts;

@@ -93,6 +93,12 @@ impl Conditions {
         usize::from(self.methods.is_some()) + self.headers.len() + self.query.len()
     }
 
+    /// Whether there is none, and every listener serves it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0 && self.listeners.is_none()
+    }
+
     /// Whether all but the methods hold for `ask`.
     #[must_use]
     pub fn rest_holds(&self, ask: &RouteAsk<'_>) -> bool {

@@ -32,7 +32,7 @@ pub enum Conflict {
 }
 
 /// All conflicts at `places`, each the routes of one path of one host with the first choice first; ties first.
-pub(super) fn conflicts<R>(entries: &[Entry<R>], places: &[Vec<Leaf>]) -> Vec<Conflict> {
+pub(super) fn conflicts(entries: &[Entry], places: &[Vec<Leaf>]) -> Vec<Conflict> {
     let mut ties: BTreeSet<(u32, u32)> = BTreeSet::new();
     let mut n_places: BTreeMap<u32, usize> = BTreeMap::new();
     let mut hidden: BTreeMap<u32, (usize, u32)> = BTreeMap::new();
@@ -68,7 +68,7 @@ fn pair(one: &Leaf, other: &Leaf) -> (u32, u32) {
 }
 
 /// Whether some request meets both and neither is preferred.
-fn tie<R>(entries: &[Entry<R>], one: &Leaf, other: &Leaf) -> bool {
+fn tie(entries: &[Entry], one: &Leaf, other: &Leaf) -> bool {
     let (Some(first), Some(second)) = (entries.get(one.entry as usize), entries.get(other.entry as usize))
     else {
         return false;
@@ -79,7 +79,7 @@ fn tie<R>(entries: &[Entry<R>], one: &Leaf, other: &Leaf) -> bool {
 }
 
 /// A route among `preferred`, if together they take every request that would meet `leaf`.
-fn hider<R>(entries: &[Entry<R>], preferred: &[Leaf], leaf: &Leaf) -> Option<u32> {
+fn hider(entries: &[Entry], preferred: &[Leaf], leaf: &Leaf) -> Option<u32> {
     let conditions = |leaf: &Leaf| entries.get(leaf.entry as usize).map(|entry| &entry.matcher.conditions);
     let ours = conditions(leaf)?;
     let covering: Vec<(u32, &Conditions)> = preferred

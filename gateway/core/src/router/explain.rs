@@ -48,8 +48,8 @@ impl<R> Router<R> {
     /// The verdict on each route, in the order they were given.
     #[must_use]
     pub fn explain(&self, ask: &RouteAsk<'_>) -> Vec<Verdict> {
-        let winner = self.winner(ask).ok().map(|(_, entry, _)| entry);
-        let verdict = |entry: &Entry<R>| {
+        let winner = self.winner(ask).ok().and_then(|(place, _)| self.entries.get(place));
+        let verdict = |entry: &Entry| {
             let lost = match winner {
                 Some(won) if std::ptr::eq(won, entry) => None,
                 _ => Some(entry.mismatch(ask).unwrap_or_else(|| Mismatch::LessSpecific {
@@ -62,7 +62,7 @@ impl<R> Router<R> {
     }
 }
 
-impl<R> Entry<R> {
+impl Entry {
     /// The first reason why the route does not match; `None` if it does.
     fn mismatch(&self, ask: &RouteAsk<'_>) -> Option<Mismatch> {
         if !self.matcher.conditions.is_served_on(ask.listener) {

@@ -1,14 +1,11 @@
-//! Hosts a route answers for, and the index from a request's host to the trees of routes to try.
+//! Hosts a route answers for.
 //!
-//! Decides the order exact host, wildcards from the longest, any. Never parses a `Host` header: `core::head` does.
+//! Decides what a host in the document may be. Never parses a `Host` header: `core::head` does.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
-
-use super::tree::{FixedHash, Root};
 
 /// Longest host name accepted (RFC 1035 §2.3.4).
 const HOST_BYTES_MAX: usize = 253;
@@ -101,55 +98,6 @@ impl fmt::Display for HostPattern {
             Self::Exact(name) => f.write_str(name),
             Self::Below(suffix) => write!(f, "*.{suffix}"),
         }
-    }
-}
-
-/// From a host to the roots of the trees that may hold its route.
-#[derive(Debug, Default)]
-pub(super) struct HostIndex {
-    exact: HashMap<Arc<str>, Root, FixedHash>,
-    below: HashMap<Arc<str>, Root, FixedHash>,
-    any: Option<Root>,
-}
-
-impl HostIndex {
-    /// The root for `host`, made by `plant` the first time it is named.
-    pub(super) fn root_of(&mut self, host: &HostPattern, plant: impl FnOnce() -> Root) -> Root {
-        let (map, name) = match host {
-            HostPattern::Exact(name) => (&mut self.exact, name),
-            HostPattern::Below(suffix) => (&mut self.below, suffix),
-        };
-        *map.entry(Arc::clone(name)).or_insert_with(plant)
-    }
-
-    /// The root for routes that name no host.
-    pub(super) fn root_of_any(&mut self, plant: impl FnOnce() -> Root) -> Root {
-        *self.any.get_or_insert_with(plant)
-    }
-
-    /// Follows the trees to where they were laid down.
-    pub(super) fn move_roots(&mut self, to: impl Fn(Root) -> Root) {
-        for root in self.exact.values_mut().chain(self.below.values_mut()).chain(&mut self.any) {
-            *root = to(*root);
-        }
-    }
-
-    /// The roots to try for `host`, most specific first.
-    pub(super) fn roots(&self, host: &str) -> impl Iterator<Item = Root> {
-        let exact = self.exact.get(host).copied();
-        let mut rest = if self.below.is_empty() { None } else { Some(host) };
-        let below = std::iter::from_fn(move || {
-            loop {
-                let (label, suffix) = rest?.split_once('.')?;
-                rest = Some(suffix);
-                // an empty label is no label: `.example.com` is not below `example.com`
-                let root = if label.is_empty() { None } else { self.below.get(suffix) };
-                if let Some(root) = root {
-                    return Some(*root);
-                }
-            }
-        });
-        exact.into_iter().chain(below).chain(self.any)
     }
 }
 

@@ -8,6 +8,7 @@ mod condition;
 mod conflict;
 mod explain;
 mod host;
+mod host_index;
 mod literal;
 mod pattern;
 mod planting;
@@ -26,7 +27,7 @@ use smallvec::SmallVec;
 
 pub(crate) use literal::normal_literal;
 
-use host::HostIndex;
+use host_index::{HostIndex, HostNames};
 use planting::Planting;
 use tree::{Forest, Search};
 
@@ -120,7 +121,10 @@ impl Params {
 /// All routes, indexed: the cost of a match follows the path's length, not the number of routes.
 #[derive(Debug)]
 pub struct Router<R> {
-    entries: Vec<Entry<R>>,
+    /// What the routes are to their owner, by place.
+    values: Vec<R>,
+    /// What else is known of them, by place.
+    entries: Vec<Entry>,
     hosts: HostIndex,
     forest: Forest,
 }
@@ -151,13 +155,9 @@ pub struct ListedRoute<'r, R> {
     pub value: &'r R,
 }
 
-/// A route in its place; hosts are interned in the index.
-///
-/// What a search asks for comes first and stays together: ten thousand of these are found cold in the cache.
+/// A route in its place; hosts are interned in the index. A search meets it only if the route has conditions.
 #[derive(Debug)]
-#[repr(C)]
-struct Entry<R> {
-    value: R,
+struct Entry {
     matcher: Matcher,
     name: Arc<str>,
     hosts: Box<[HostPattern]>,
@@ -194,9 +194,9 @@ impl<R> Router<R> {
     /// Indexes `specs` and reports every tie and every route that can never win.
     #[must_use]
     pub fn build(specs: Vec<RouteSpec<R>>) -> Built<R> {
-        let entries: Vec<Entry<R>> = specs.into_iter().map(Entry::from).collect();
+        let (values, entries): (Vec<R>, Vec<Entry>) = specs.into_iter().map(Entry::of).unzip();
         let mut planting = Planting::default();
-        let mut hosts = HostIndex::default();
+        let mut hosts = HostNames::default();
         for (idx, entry) in (0_u32..).zip(&entries) {
             let priority = entry.matcher.priority;
             if entry.hosts.is_empty() {
@@ -209,10 +209,12 @@ impl<R> Router<R> {
             }
         }
         let rank = |idx: u32| entries.get(idx as usize).map(|entry| entry.matcher.rank()).unwrap_or_default();
-        let laid = planting.freeze(rank);
-        hosts.move_roots(|root| laid.root(root));
+        let unconditional =
+            |idx: u32| entries.get(idx as usize).is_some_and(|entry| entry.matcher.conditions.is_empty());
+        let laid = planting.freeze(rank, unconditional);
+        let hosts = hosts.index(|root| laid.root(root));
         let conflicts = conflict::conflicts(&entries, &laid.places);
-        Built { router: Self { entries, hosts, forest: laid.forest }, conflicts }
+        Built { router: Self { values, entries, hosts, forest: laid.forest }, conflicts }
     }
 
     /// The route that answers `ask`.
@@ -222,31 +224,45 @@ impl<R> Router<R> {
     #[must_use]
     pub fn find(&self, ask: &RouteAsk<'_>) -> Found<'_, R> {
         match self.winner(ask) {
-            Ok((place, entry, params)) => Found::Route { route: &entry.value, place, params },
+            Ok((place, params)) => {
+                self.values.get(place).map_or(Found::NoRoute, |route| Found::Route { route, place, params })
+            }
             Err(allow) if allow.is_empty() => Found::NoRoute,
             Err(allow) => Found::MethodNotAllowed { allow },
         }
     }
 
+    /// Has brought where a request for `host` begins to be looked for: worth saying as soon as the host is known.
+    pub fn expect_host(&self, host: &str) {
+        self.hosts.expect(host);
+    }
+
+    /// Has the routes of `host` brought, after [`Self::expect_host`] and some time before [`Self::find`].
+    pub fn expect_routes(&self, host: &str) {
+        if let Some(root) = self.hosts.likeliest_root(host) {
+            self.forest.expect_tree(root);
+        }
+    }
+
     /// The name and value of each route, in the order they were given.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &R)> {
-        self.entries.iter().map(|entry| (&entry.name, &entry.value))
+        self.entries.iter().map(|entry| &entry.name).zip(&self.values)
     }
 
     /// What each route answers for, in the order they were given.
     pub fn listed(&self) -> impl ExactSizeIterator<Item = ListedRoute<'_, R>> {
-        self.entries.iter().map(|entry| ListedRoute {
+        self.entries.iter().zip(&self.values).map(|(entry, value)| ListedRoute {
             name: &entry.name,
             hosts: &entry.hosts,
             path: &entry.path,
             conditions: &entry.matcher.conditions,
             priority: entry.matcher.priority,
-            value: &entry.value,
+            value,
         })
     }
 
-    /// The winner of `ask`, or the methods that would have had one.
-    fn winner(&self, ask: &RouteAsk<'_>) -> Result<(usize, &Entry<R>, Params), Vec<Method>> {
+    /// The place of the winner of `ask`, or the methods that would have had one.
+    fn winner(&self, ask: &RouteAsk<'_>) -> Result<(usize, Params), Vec<Method>> {
         let mut spans = SmallVec::new();
         let mut search = Search { path: ask.path, spans: &mut spans };
         let mut refused_methods: SmallVec<[u32; 8]> = SmallVec::new();
@@ -262,9 +278,8 @@ impl<R> Router<R> {
             takes
         };
         for root in self.hosts.roots(ask.host) {
-            let found = self.forest.search(root, &mut search, &mut fits).map(|idx| idx as usize);
-            if let Some((place, entry)) = found.and_then(|place| Some((place, self.entries.get(place)?))) {
-                return Ok((place, entry, Params { spans }));
+            if let Some(idx) = self.forest.search(root, &mut search, &mut fits) {
+                return Ok((idx as usize, Params { spans }));
             }
         }
         Err(self.allow(&refused_methods))
@@ -290,14 +305,15 @@ impl Matcher {
     }
 }
 
-impl<R> From<RouteSpec<R>> for Entry<R> {
-    fn from(spec: RouteSpec<R>) -> Self {
+impl Entry {
+    /// What is kept of a route beside its value.
+    fn of<R>(spec: RouteSpec<R>) -> (R, Self) {
         let RouteSpec { name, hosts, path, conditions, priority, answers_preflight, value } = spec;
         let mut hosts = hosts;
         hosts.sort_unstable();
         hosts.dedup();
         let matcher = Matcher { conditions, priority, answers_preflight };
-        Self { name, hosts: hosts.into_boxed_slice(), path, matcher, value }
+        (value, Self { name, hosts: hosts.into_boxed_slice(), path, matcher })
     }
 }
 

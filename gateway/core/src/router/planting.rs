@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::pattern::{ParamKind, PathPattern, PatternRegex, Segment};
 use super::tree::{
-    End, Forest, Literal, Literals, Node, Parameters, Place, Places, Root, SCANNED_LITERALS_MAX, SharedEnd,
-    mark, to_u32,
+    Candidate, End, Forest, Literal, Literals, Node, Parameter, Parameters, Places, Plain, Root,
+    SCANNED_LITERALS_MAX, SharedEnd, Text, mark, to_u32,
 };
 
 /// Order among routes with the same host and path.
@@ -63,7 +63,7 @@ impl Planting {
     pub(super) fn root(&mut self) -> Root {
         let root = self.sprout();
         self.roots.push(root);
-        Root(root)
+        Root { node: root, literal: 0 }
     }
 
     fn sprout(&mut self) -> u32 {
@@ -74,7 +74,7 @@ impl Planting {
 
     /// Adds `entry` with `priority` under `root` at each place where `path` may end.
     pub(super) fn insert(&mut self, root: Root, path: &PathPattern, entry: u32, priority: i32) {
-        let mut at = root.0;
+        let mut at = root.node;
         let last_idx = path.segments().len().saturating_sub(1);
         self.note_priority(at, priority);
         for (idx, segment) in path.segments().iter().enumerate() {
@@ -124,8 +124,9 @@ impl Planting {
         child
     }
 
-    /// Lays the trees down; `rank` orders the routes of one place.
-    pub(super) fn freeze(mut self, rank: impl Fn(u32) -> Rank) -> Laid {
+    /// Lays the trees down; `rank` orders the routes of one place, and `unconditional` says of a route that it asks for
+    /// nothing but host and path.
+    pub(super) fn freeze(mut self, rank: impl Fn(u32) -> Rank, unconditional: impl Fn(u32) -> bool) -> Laid {
         self.join();
         let order = self.order();
         let mut moved = vec![0; self.nodes.len()];
@@ -134,11 +135,17 @@ impl Planting {
                 *place = new;
             }
         }
-        let mut laying =
-            Laying { forest: Forest::default(), texts: HashMap::new(), places: Vec::new(), moved: &moved };
+        let mut laying = Laying {
+            forest: Forest::default(),
+            texts: HashMap::new(),
+            places: Vec::new(),
+            moved: &moved,
+            rank,
+            unconditional,
+        };
         for old in &order {
             if let Some(sprout) = self.nodes.get(*old as usize) {
-                laying.node(sprout, &rank, |child| self.nodes.get(child as usize)?.priority_max);
+                laying.node(sprout, |child| self.nodes.get(child as usize)?.priority_max);
             }
         }
         let Laying { mut forest, places, .. } = laying;
@@ -211,7 +218,12 @@ pub(super) struct Laid {
 impl Laid {
     /// Where a tree's root is now.
     pub(super) fn root(&self, planted: Root) -> Root {
-        Root(moved_to(&self.moved, planted.0))
+        let node = moved_to(&self.moved, planted.node);
+        let literal = match self.forest.nodes.get(node as usize).map(|root| root.literals) {
+            Some(Literals::Scanned { start, .. }) => start,
+            Some(Literals::Hashed(_)) | None => u32::MAX,
+        };
+        Root { node, literal }
     }
 }
 
@@ -221,26 +233,23 @@ fn moved_to(moved: &[u32], old: u32) -> u32 {
 }
 
 /// Trees while they are laid down, node by node in their final order.
-struct Laying<'a> {
+struct Laying<'a, R, U> {
     forest: Forest,
     /// Where each literal's text is already.
-    texts: HashMap<Arc<str>, Places>,
+    texts: HashMap<Arc<str>, Text>,
     places: Vec<Vec<Leaf>>,
     moved: &'a [u32],
+    rank: R,
+    unconditional: U,
 }
 
-impl Laying<'_> {
-    fn node(
-        &mut self,
-        sprout: &Sprout,
-        rank: &impl Fn(u32) -> Rank,
-        priority_of: impl Fn(u32) -> Option<i32>,
-    ) {
+impl<R: Fn(u32) -> Rank, U: Fn(u32) -> bool> Laying<'_, R, U> {
+    fn node(&mut self, sprout: &Sprout, priority_of: impl Fn(u32) -> Option<i32>) {
         let text = sprout.text.as_ref().map(|text| self.text(text));
         let literals = self.literals(&sprout.literals);
-        let parameters = self.parameters(sprout, priority_of);
-        let end = self.end(sprout, rank);
-        self.forest.nodes.push(Node { text, literals, parameters, end });
+        let parameter = self.parameter(sprout, priority_of);
+        let end = self.end(sprout);
+        self.forest.nodes.push(Node { text, literals, parameter, end });
     }
 
     fn literals(&mut self, children: &BTreeMap<Arc<str>, u32>) -> Literals {
@@ -258,56 +267,68 @@ impl Laying<'_> {
         Literals::Scanned { start, count }
     }
 
-    fn text(&mut self, text: &Arc<str>) -> Places {
+    fn text(&mut self, text: &Arc<str>) -> Text {
         if let Some(known) = self.texts.get(text) {
             return *known;
         }
-        let start = to_u32(self.forest.texts.len());
+        let start = self.forest.texts.len();
         self.forest.texts.push_str(text);
-        let places = Places { start, end: to_u32(self.forest.texts.len()) };
-        self.texts.insert(Arc::clone(text), places);
-        places
+        let kept = Text::last(&self.forest.texts, start);
+        self.texts.insert(Arc::clone(text), kept);
+        kept
     }
 
-    fn parameters(&mut self, sprout: &Sprout, priority_of: impl Fn(u32) -> Option<i32>) -> Option<Place> {
+    fn parameter(&mut self, sprout: &Sprout, priority_of: impl Fn(u32) -> Option<i32>) -> Parameter {
         let Sprout { uint, uuid, regexes, any, .. } = sprout;
-        if uint.is_none() && uuid.is_none() && regexes.is_empty() && any.is_none() {
-            return None;
-        }
         let to = |child: u32| moved_to(self.moved, child);
+        let one = |kind, child| Parameter::One { kind, child: to(child) };
+        match (*uint, *uuid, *any, regexes.is_empty()) {
+            (None, None, None, true) => return Parameter::Nothing,
+            (Some(child), None, None, true) => return one(Plain::Uint, child),
+            (None, Some(child), None, true) => return one(Plain::Uuid, child),
+            (None, None, Some(child), true) => return one(Plain::Any, child),
+            _ => {}
+        }
         let mut by_priority: Vec<_> = regexes.iter().collect();
         by_priority.sort_by_key(|(_, child)| Reverse(priority_of(**child)));
         let regexes = by_priority.into_iter().map(|(regex, child)| (Arc::clone(regex), to(*child))).collect();
         let parameters = Parameters { uint: uint.map(to), uuid: uuid.map(to), regexes, any: any.map(to) };
-        let place = Place::new(self.forest.parameters.len());
-        self.forest.parameters.push(parameters);
-        place
+        let number = to_u32(self.forest.several.len());
+        self.forest.several.push(parameters);
+        Parameter::Several(number)
     }
 
-    fn end(&mut self, sprout: &Sprout, rank: &impl Fn(u32) -> Rank) -> End {
+    fn end(&mut self, sprout: &Sprout) -> End {
         let end = match (sprout.leaves.as_slice(), sprout.tails.as_slice()) {
             ([], []) => return End::Nothing,
-            ([only], []) => End::Route(only.entry),
-            ([], [only]) => End::Tail(only.entry),
+            ([only], []) => End::Route(self.candidate(only)),
+            ([], [only]) => End::Tail(self.candidate(only)),
             _ => End::Shared(to_u32(self.forest.shared_ends.len())),
         };
         let [routes, tails] = [&sprout.leaves, &sprout.tails].map(|leaves| {
             let mut leaves = leaves.clone();
-            leaves.sort_by_key(|leaf| (leaf.ending, Reverse(rank(leaf.entry)), leaf.entry));
+            leaves.sort_by_key(|leaf| (leaf.ending, Reverse((self.rank)(leaf.entry)), leaf.entry));
             leaves
         });
         if let End::Shared(_) = end {
-            let [routes, tails] = [&routes, &tails].map(|leaves| self.entries(leaves));
+            let [routes, tails] = [&routes, &tails].map(|leaves| self.candidates(leaves));
             self.forest.shared_ends.push(SharedEnd { routes, tails });
         }
         self.places.extend([routes, tails].into_iter().filter(|place| !place.is_empty()));
         end
     }
 
-    fn entries(&mut self, leaves: &[Leaf]) -> Places {
-        let start = to_u32(self.forest.entries.len());
-        self.forest.entries.extend(leaves.iter().map(|leaf| leaf.entry));
-        Places { start, end: to_u32(self.forest.entries.len()) }
+    fn candidates(&mut self, leaves: &[Leaf]) -> Places {
+        let start = to_u32(self.forest.candidates.len());
+        for leaf in leaves {
+            let candidate = self.candidate(leaf);
+            self.forest.candidates.push(candidate);
+        }
+        Places { start, end: to_u32(self.forest.candidates.len()) }
+    }
+
+    fn candidate(&self, leaf: &Leaf) -> Candidate {
+        Candidate::new(leaf.entry, (self.unconditional)(leaf.entry))
     }
 }
 
@@ -317,8 +338,8 @@ impl Forest {
         self.nodes.shrink_to_fit();
         self.literals.shrink_to_fit();
         self.texts.shrink_to_fit();
-        self.parameters.shrink_to_fit();
+        self.several.shrink_to_fit();
         self.shared_ends.shrink_to_fit();
-        self.entries.shrink_to_fit();
+        self.candidates.shrink_to_fit();
     }
 }

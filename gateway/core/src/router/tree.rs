@@ -5,12 +5,14 @@
 //!
 //! A search visits each node at most once, so its cost is bounded by the routes under one host that share the
 //! path's segments, and by the path's length where literals decide. Ten thousand routes are found cold in the cache:
-//! nodes are small and those of one host lie side by side, so a search meets few cache lines that are its own.
+//! nodes are small, those of one host lie side by side and are asked for together, and whether a route asks for more than
+//! host and path is said where its path ends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use portcullis_prefetch::prefetch;
 use smallvec::SmallVec;
 
 use super::pattern::{ParamKind, PatternRegex};
@@ -21,9 +23,18 @@ pub(super) const SCANNED_LITERALS_MAX: u8 = 12;
 /// Keys are the operator's, never the client's, so a hasher without a secret is safe and repeatable.
 pub(super) type FixedHash = FixedState;
 
-/// The node a host's tree starts at.
+/// How much of a host's tree is asked for before a search begins, in nodes and in literals; most are smaller.
+const NODES_EXPECTED: usize = 16;
+const LITERALS_EXPECTED: usize = 16;
+
+/// Where a host's tree starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Root(pub(super) u32);
+pub(super) struct Root {
+    /// Its first node.
+    pub(super) node: u32,
+    /// Its first entry in [`Forest::literals`].
+    pub(super) literal: u32,
+}
 
 /// All trees of a router. What belongs to one node is a span of the lists below it.
 #[derive(Debug, Default)]
@@ -35,12 +46,12 @@ pub(super) struct Forest {
     pub(super) texts: String,
     /// Children by a literal segment, of nodes that have too many to scan.
     pub(super) wide: Vec<HashMap<Arc<str>, u32, FixedHash>>,
-    /// Children by a parameter.
-    pub(super) parameters: Vec<Parameters>,
+    /// Children by a parameter, of nodes that have several or one by an expression.
+    pub(super) several: Vec<Parameters>,
     /// The places where several routes end.
     pub(super) shared_ends: Vec<SharedEnd>,
     /// Their routes.
-    pub(super) entries: Vec<u32>,
+    pub(super) candidates: Vec<Candidate>,
 }
 
 /// A span of one of the forest's lists.
@@ -53,27 +64,37 @@ pub(super) struct Places {
 #[derive(Debug)]
 #[repr(align(32))]
 pub(super) struct Node {
-    /// The literal segments it stands for, with slashes between them: where they are in [`Forest::texts`].
-    pub(super) text: Option<Places>,
+    /// The literal segments it stands for, with slashes between them.
+    pub(super) text: Option<Text>,
     pub(super) literals: Literals,
-    /// Its place in [`Forest::parameters`].
-    pub(super) parameters: Option<Place>,
+    pub(super) parameter: Parameter,
     pub(super) end: End,
 }
+
+/// Where a text is in [`Forest::texts`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    start: Place,
+    length: u32,
+}
+
+/// A route whose host and path are those of the request: its entry, and in the lowest bit whether that is all it asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate(u32);
 
 /// The routes that end at a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
     Nothing,
     /// The path of this one ends here.
-    Route(u32),
+    Route(Candidate),
     /// The `/**` of this one begins here.
-    Tail(u32),
+    Tail(Candidate),
     /// More than one: under this number in [`Forest::shared_ends`].
     Shared(u32),
 }
 
-/// Spans of [`Forest::entries`], first choice first.
+/// Spans of [`Forest::candidates`], first choice first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SharedEnd {
     /// Routes whose path ends here.
@@ -99,9 +120,30 @@ pub(super) struct Literal {
     pub(super) child: u32,
 }
 
+/// The children of a node by a parameter.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Parameter {
+    Nothing,
+    /// This one alone.
+    One {
+        kind: Plain,
+        child: u32,
+    },
+    /// Under this number in [`Forest::several`].
+    Several(u32),
+}
+
+/// What a parameter without an expression takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plain {
+    Uint,
+    Uuid,
+    Any,
+}
+
 /// A place in a list, kept as one more so that none takes no room.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place(std::num::NonZeroU32);
+struct Place(std::num::NonZeroU32);
 
 /// Children by a parameter, from the most specific kind to the least.
 #[derive(Debug, Default)]
@@ -151,7 +193,8 @@ const fn marked(mark: u32, byte: u8) -> u32 {
 }
 
 impl Forest {
-    /// The first route under `root` that the path leads to and that `fits`; its parameters are left in `search`.
+    /// The first route under `root` that the path leads to and that `fits`; its parameters are left in `search`. Routes
+    /// that ask for nothing but host and path fit unasked.
     pub(super) fn search(
         &self,
         root: Root,
@@ -160,7 +203,14 @@ impl Forest {
     ) -> Option<u32> {
         search.spans.clear();
         let first = search.path.starts_with('/').then_some(1)?;
-        self.descend(root.0, Rest::Segment(first), search, fits)
+        self.descend(root.node, Rest::Segment(first), search, fits)
+    }
+
+    /// Has the beginning of a tree brought, all at once instead of line by line on the way down.
+    pub(super) fn expect_tree(&self, root: Root) {
+        let first = |start: u32, count: usize| start as usize..start as usize + count;
+        prefetch(within(&self.nodes, first(root.node, NODES_EXPECTED)));
+        prefetch(within(&self.literals, first(root.literal, LITERALS_EXPECTED)));
     }
 
     /// Tries the node `at` with what is left of the path.
@@ -201,23 +251,28 @@ impl Forest {
         if segment.is_empty() {
             return None;
         }
-        let parameters = self.parameters.get(node.parameters?.idx())?;
-        for child in parameters.taking(segment) {
+        let span = (to_u32(start), to_u32(end));
+        let mut behind = |child| {
             let depth = search.spans.len();
-            search.spans.push((to_u32(start), to_u32(end)));
-            if let Some(found) = self.descend(child, rest, search, fits) {
-                return Some(found);
+            search.spans.push(span);
+            let found = self.descend(child, rest, search, fits);
+            if found.is_none() {
+                search.spans.truncate(depth);
             }
-            search.spans.truncate(depth);
+            found
+        };
+        match node.parameter {
+            Parameter::Nothing => None,
+            Parameter::One { kind, child } => kind.takes(segment).then(|| behind(child)).flatten(),
+            Parameter::Several(number) => self.several.get(number as usize)?.taking(segment).find_map(behind),
         }
-        None
     }
 
     /// What comes behind the text of `node`, if what is left of the path begins with it.
     fn behind_text(&self, node: &Node, rest: Rest, path: &str) -> Option<Rest> {
         let Some(text) = node.text else { return Some(rest) };
         let Rest::Segment(start) = rest else { return None };
-        let behind = path.as_bytes().get(start..)?.strip_prefix(text.of(self.texts.as_bytes()))?;
+        let behind = path.as_bytes().get(start..)?.strip_prefix(text.in_texts(&self.texts))?;
         match behind.first() {
             None => Some(Rest::Nothing),
             Some(b'/') => Some(Rest::Segment(path.len() - behind.len() + 1)),
@@ -239,25 +294,26 @@ impl Forest {
     }
 
     /// Routes whose path ends at `node`, first choice first.
-    fn ending_at<'a>(&'a self, node: &'a Node) -> &'a [u32] {
+    fn ending_at<'a>(&'a self, node: &'a Node) -> &'a [Candidate] {
         match &node.end {
-            End::Route(entry) => std::slice::from_ref(entry),
+            End::Route(candidate) => std::slice::from_ref(candidate),
             End::Shared(number) => self.shared_end(*number, |shared| shared.routes),
             End::Nothing | End::Tail(_) => &[],
         }
     }
 
     /// Routes whose `/**` begins at `node`, first choice first.
-    fn tails_of<'a>(&'a self, node: &'a Node) -> &'a [u32] {
+    fn tails_of<'a>(&'a self, node: &'a Node) -> &'a [Candidate] {
         match &node.end {
-            End::Tail(entry) => std::slice::from_ref(entry),
+            End::Tail(candidate) => std::slice::from_ref(candidate),
             End::Shared(number) => self.shared_end(*number, |shared| shared.tails),
             End::Nothing | End::Route(_) => &[],
         }
     }
 
-    fn shared_end(&self, number: u32, part: impl Fn(&SharedEnd) -> Places) -> &[u32] {
-        self.shared_ends.get(number as usize).map(|shared| part(shared).of(&self.entries)).unwrap_or_default()
+    fn shared_end(&self, number: u32, part: impl Fn(&SharedEnd) -> Places) -> &[Candidate] {
+        let shared = self.shared_ends.get(number as usize);
+        shared.map(|shared| part(shared).of(&self.candidates)).unwrap_or_default()
     }
 }
 
@@ -266,8 +322,14 @@ pub(super) fn to_u32(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
-fn first_fit(entries: &[u32], fits: &mut impl FnMut(u32) -> bool) -> Option<u32> {
-    entries.iter().copied().find(|entry| fits(*entry))
+fn first_fit(candidates: &[Candidate], fits: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+    let found = candidates.iter().find(|candidate| candidate.is_unconditional() || fits(candidate.entry()));
+    found.map(|candidate| candidate.entry())
+}
+
+/// As much of `range` as there is of `list`.
+fn within<T>(list: &[T], range: std::ops::Range<usize>) -> &[T] {
+    list.get(range.start..range.end.min(list.len())).unwrap_or_default()
 }
 
 impl Places {
@@ -278,12 +340,48 @@ impl Places {
 }
 
 impl Place {
-    pub(super) fn new(idx: usize) -> Option<Self> {
-        std::num::NonZeroU32::new(to_u32(idx).saturating_add(1)).map(Self)
+    fn new(idx: usize) -> Self {
+        Self(std::num::NonZeroU32::MIN.saturating_add(to_u32(idx)))
     }
 
     const fn idx(self) -> usize {
         self.0.get() as usize - 1
+    }
+}
+
+impl Candidate {
+    pub(super) const fn new(entry: u32, unconditional: bool) -> Self {
+        Self(entry << 1 | unconditional as u32)
+    }
+
+    const fn entry(self) -> u32 {
+        self.0 >> 1
+    }
+
+    const fn is_unconditional(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+impl Text {
+    /// The text at the end of `texts` from this byte on.
+    pub(super) fn last(texts: &str, start: usize) -> Self {
+        Self { start: Place::new(start), length: to_u32(texts.len() - start) }
+    }
+
+    fn in_texts(self, texts: &str) -> &[u8] {
+        let start = self.start.idx();
+        texts.as_bytes().get(start..start + self.length as usize).unwrap_or_default()
+    }
+}
+
+impl Plain {
+    fn takes(self, segment: &str) -> bool {
+        match self {
+            Self::Uint => ParamKind::Uint.accepts(segment),
+            Self::Uuid => ParamKind::Uuid.accepts(segment),
+            Self::Any => true,
+        }
     }
 }
 

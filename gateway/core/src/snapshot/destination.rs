@@ -9,7 +9,7 @@ use super::Upstream;
 use crate::upstream::BreakerIdx;
 
 /// Times of a request towards one upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Timeouts {
     /// Until a connection stands.
     pub connect: Duration,

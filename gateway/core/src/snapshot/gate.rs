@@ -70,20 +70,22 @@ impl Gate {
     #[must_use]
     pub fn is_on(self, snapshot: &Snapshot, route: &Route) -> bool {
         match self {
-            Self::Preflight => route.chain.wants(Hook::Preflight),
-            Self::RateLimit => route.limit.is_some() && !route.limit_is_by_consumer,
-            Self::ApiKey => route.api_key.is_some(),
-            Self::Jwt => route.jwt.is_some(),
-            Self::ConsumerLimit => route.limit_is_by_consumer || has_consumers_with_limits(snapshot, route),
-            Self::MaxBody => route.body_bytes_max.is_some(),
-            Self::Plugins => route.chain.wants(Hook::Request),
+            Self::Preflight => route.settings.chain.wants(Hook::Preflight),
+            Self::RateLimit => route.settings.limit.is_some() && !route.settings.limit_is_by_consumer,
+            Self::ApiKey => route.settings.api_key.is_some(),
+            Self::Jwt => route.settings.jwt.is_some(),
+            Self::ConsumerLimit => {
+                route.settings.limit_is_by_consumer || has_consumers_with_limits(snapshot, route)
+            }
+            Self::MaxBody => route.settings.body_bytes_max.is_some(),
+            Self::Plugins => route.settings.chain.wants(Hook::Request),
         }
     }
 }
 
 /// Whether a consumer's own limit can apply. A token beside a key names the client, and it names no consumer.
 fn has_consumers_with_limits(snapshot: &Snapshot, route: &Route) -> bool {
-    let names_consumers = route.api_key.is_some() && route.jwt.is_none();
+    let names_consumers = route.settings.api_key.is_some() && route.settings.jwt.is_none();
     let mut limits = snapshot.consumers.values().filter_map(|consumer| consumer.limit.as_ref());
     names_consumers && limits.any(|limit| limit.settings().by == LimitBy::Consumer)
 }

@@ -32,16 +32,16 @@ pub(super) const SECTIONS: [&str; 11] = [
 /// Every key in force with its value. A section that is off is there with `none`; times are in [`times_in_force`].
 pub(super) fn in_force(route: &Route) -> Vec<(String, String)> {
     let mut found = Pairs::default();
-    found.section("jwt", route.jwt.as_deref(), jwt);
-    found.section("api_key", route.api_key.as_deref(), |gate, section| {
+    found.section("jwt", route.settings.jwt.as_deref(), jwt);
+    found.section("api_key", route.settings.api_key.as_deref(), |gate, section| {
         section.say("header", gate.header());
     });
-    found.section("rate_limit", route.limit.as_deref().map(|limit| limit.settings()), limit);
-    found.section("retry", route.retry.as_deref().map(|retry| retry.settings()), retry);
+    found.section("rate_limit", route.settings.limit.as_deref().map(|limit| limit.settings()), limit);
+    found.section("retry", route.settings.retry.as_deref().map(|retry| retry.settings()), retry);
     found.section("circuit_breaker", breaker_of(route), breaker);
-    found.fallbacks(&route.fallbacks);
-    found.say("max_body", bound(route.body_bytes_max.map(size)));
-    for (idx, failure) in route.chain.failures().enumerate() {
+    found.fallbacks(&route.settings.fallbacks);
+    found.say("max_body", bound(route.settings.body_bytes_max.map(size)));
+    for (idx, failure) in route.settings.chain.failures().enumerate() {
         let failure = match failure {
             OnFault::Deny => "deny",
             OnFault::Bypass => "bypass",
@@ -62,12 +62,12 @@ pub(super) fn times_in_force(times: &Timeouts) -> Vec<(String, String)> {
 
 /// Every upstream that the route may ask, each once: its targets, then those of its fallbacks.
 pub(super) fn destinations(route: &Route) -> Vec<&Destination> {
-    let fallbacks = route.fallbacks.iter().filter_map(|fallback| match &fallback.answer {
+    let fallbacks = route.settings.fallbacks.iter().filter_map(|fallback| match &fallback.answer {
         FallbackAnswer::Upstream(destination) => Some(destination),
         FallbackAnswer::Fixed { .. } => None,
     });
     let mut each: Vec<&Destination> = Vec::new();
-    for destination in route.target.all().chain(fallbacks) {
+    for destination in route.settings.target.all().chain(fallbacks) {
         if !each.iter().any(|known| known.upstream.name == destination.upstream.name) {
             each.push(destination);
         }
@@ -179,7 +179,7 @@ fn retry(settings: &RetrySettings, section: &mut Section<'_>) {
 
 /// The breaker of the route: the same towards each of its upstreams, each with a state of its own.
 fn breaker_of(route: &Route) -> Option<&BreakerSettings> {
-    route.target.all().find_map(|destination| {
+    route.settings.target.all().find_map(|destination| {
         let idx = usize::from(destination.breaker?.0);
         destination.upstream.cell.settings().breakers.get(idx)
     })

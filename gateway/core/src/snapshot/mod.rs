@@ -32,7 +32,7 @@ pub use fallback::{Fallback, FallbackAnswer, FallbackKinds};
 pub use gate::Gate;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls};
 pub use rewrite::Rewrite;
-pub use route::{Consumer, Route};
+pub use route::{Consumer, Route, RouteSettings};
 pub use route_test::{RouteTestResult, TestFailure, run_route_tests};
 pub use upstream::{Upstream, UpstreamSource};
 
@@ -85,7 +85,8 @@ impl Snapshot {
     ) -> impl Iterator<Item = &'s Arc<Limit>> + use<'s> {
         let own =
             consumer.and_then(|name| self.consumers.get(name)).and_then(|consumer| consumer.limit.as_ref());
-        let of_route = route.limit.as_ref().filter(|_| own.is_none() || !route.limit_is_by_consumer);
+        let of_route =
+            route.settings.limit.as_ref().filter(|_| own.is_none() || !route.settings.limit_is_by_consumer);
         of_route.into_iter().chain(own)
     }
 

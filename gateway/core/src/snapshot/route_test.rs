@@ -217,8 +217,8 @@ fn on_route(snapshot: &Snapshot, sent: &Sent, route: &Route, path: &str, params:
         && sent.headers.contains_key(http::header::ORIGIN)
         && sent.headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD);
     if is_preflight
-        && route.chain.wants(Hook::Preflight)
-        && let Some(outcome) = stopped(route, route.chain.on_preflight(&mut view))
+        && route.settings.chain.wants(Hook::Preflight)
+        && let Some(outcome) = stopped(route, route.settings.chain.on_preflight(&mut view))
     {
         return outcome;
     }
@@ -231,17 +231,22 @@ fn on_route(snapshot: &Snapshot, sent: &Sent, route: &Route, path: &str, params:
     }
     facts.identity = identity.as_ref().map(Identity::view);
     let mut view = RequestView::new(facts, &mut headers, &mut vars);
-    if route.chain.wants(Hook::Request)
-        && let Some(outcome) = stopped(route, route.chain.on_request(&mut view))
+    if route.settings.chain.wants(Hook::Request)
+        && let Some(outcome) = stopped(route, route.settings.chain.on_request(&mut view))
     {
         return outcome;
     }
-    route.request_headers.apply(&mut headers);
+    route.settings.request_headers.apply(&mut headers);
     let rewritten = route.rewrite.as_ref().map(|rewrite| rewrite.apply(path, params).into_owned());
     Outcome {
         route: Some(Arc::clone(&route.name)),
         answer: None,
-        upstreams: route.target.all().map(|destination| Arc::clone(&destination.upstream.name)).collect(),
+        upstreams: route
+            .settings
+            .target
+            .all()
+            .map(|destination| Arc::clone(&destination.upstream.name))
+            .collect(),
         path: Some(rewritten.unwrap_or_else(|| path.to_owned())),
         headers,
     }
@@ -264,12 +269,12 @@ fn stopped(route: &Route, report: ChainReport) -> Option<Outcome> {
 /// Who the gates of `route` find `sent` to be from.
 fn identify(route: &Route, sent: &Sent) -> Result<Option<Identity>, (StatusCode, String)> {
     let mut identity = None;
-    if let Some(gate) = &route.jwt {
+    if let Some(gate) = &route.settings.jwt {
         let claims = sent.claims.clone().ok_or((StatusCode::UNAUTHORIZED, "no token is shown".to_owned()))?;
         let found = gate.identify(claims).map_err(|refusal| (refusal.status(), refusal.to_string()))?;
         identity = Some(found);
     }
-    if route.api_key.is_some() {
+    if route.settings.api_key.is_some() {
         let consumer =
             sent.consumer.clone().ok_or((StatusCode::UNAUTHORIZED, "no API key is shown".to_owned()))?;
         match &mut identity {

@@ -11,6 +11,7 @@ mod doors;
 mod explain;
 mod filters;
 mod fingerprint;
+mod finishing;
 mod gates;
 mod layers;
 mod report;
@@ -32,6 +33,7 @@ use crate::headers::identity::IdentityNames;
 use crate::limit::{LimitBy, LimitSettings};
 use crate::router::{RouteSpec, Router};
 pub use explain::{Explained, Explanation, Origin, explain, explain_all};
+use finishing::Finishing;
 use report::Report;
 use routes::{RouteDraft, Workshop};
 
@@ -135,10 +137,11 @@ fn build_router(
     cells: &mut Cells<'_>,
     report: &mut Report,
 ) -> Router<Arc<Route>> {
+    let mut finishing = Finishing::new(upstreams, cells);
     let mut specs: Vec<RouteSpec<Arc<Route>>> = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let idx = u32::try_from(specs.len()).unwrap_or(u32::MAX);
-        specs.extend(Workshop::finish(idx, draft, upstreams, cells));
+        specs.extend(finishing.route(idx, draft));
     }
     let names: Vec<Arc<str>> = specs.iter().map(|spec| Arc::clone(&spec.name)).collect();
     let built = Router::build(specs);
@@ -153,7 +156,7 @@ fn consumers(
     cells: &mut Cells<'_>,
     report: &mut Report,
 ) -> BTreeMap<Arc<str>, Arc<Consumer>> {
-    let keys_are_asked = router.iter().any(|(_, route)| route.api_key.is_some());
+    let keys_are_asked = router.iter().any(|(_, route)| route.settings.api_key.is_some());
     let mut consumers = BTreeMap::new();
     for (name, entry) in &document.consumers {
         let has_key = entry.value.api_keys.as_ref().is_some_and(|keys| !keys.is_empty());

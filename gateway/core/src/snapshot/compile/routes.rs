@@ -1,6 +1,6 @@
-//! Routes: first read with the names they refer to, then built once every upstream is known.
+//! Routes, first pass: read, with the names they refer to.
 //!
-//! Two passes, because an upstream's cell is made with the breakers of all routes that use it.
+//! Two passes, because an upstream's cell is made with the breakers of all routes that use it; `finishing` is the second.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,16 +20,13 @@ use super::upstreams::Upstreams;
 use crate::auth::ApiKeys;
 use crate::auth::{ApiKeyGate, JwtGate};
 use crate::breaker::BreakerSettings;
-use crate::chain::{Chain, Hook};
+use crate::chain::Chain;
 use crate::limit::{Limit, LimitBy, LimitSettings};
 use crate::retry::RetrySettings;
-use crate::router::{Conditions, HostPattern, PathPattern, RouteSpec};
+use crate::router::{Conditions, HostPattern, PathPattern};
 use crate::snapshot::carry::{Cells, LimitOwner};
 use crate::snapshot::rewrite::BadRewrite;
-use crate::snapshot::{
-    Destination, Fallback, FallbackAnswer, HeaderEdits, Rewrite, Route, Target, Timeouts, Upstream,
-    WeightedDestination,
-};
+use crate::snapshot::{HeaderEdits, Rewrite, Timeouts};
 use crate::upstream::BreakerIdx;
 
 /// Largest request body unless the document says otherwise.
@@ -50,19 +47,19 @@ pub(super) struct Workshop<'d, 'o> {
 
 /// The settings of a route that do not depend on where it goes; shared by routes with the same layers.
 #[derive(Debug)]
-struct Parts {
-    jwt: Option<Arc<JwtGate>>,
-    api_key: Option<Arc<ApiKeyGate>>,
-    limit: Option<LimitSettings>,
-    retry: Option<RetrySettings>,
-    failed_statuses: Arc<[u16]>,
-    breaker: Option<At<BreakerSettings>>,
-    fallbacks: Vec<FallbackDraft>,
-    request_headers: Arc<HeaderEdits>,
-    response_headers: Arc<HeaderEdits>,
-    body_bytes_max: Option<u64>,
-    chain: Arc<Chain>,
-    fingerprint: u64,
+pub(super) struct Parts {
+    pub(super) jwt: Option<Arc<JwtGate>>,
+    pub(super) api_key: Option<Arc<ApiKeyGate>>,
+    pub(super) limit: Option<LimitSettings>,
+    pub(super) retry: Option<RetrySettings>,
+    pub(super) failed_statuses: Arc<[u16]>,
+    pub(super) breaker: Option<At<BreakerSettings>>,
+    pub(super) fallbacks: Vec<FallbackDraft>,
+    pub(super) request_headers: Arc<HeaderEdits>,
+    pub(super) response_headers: Arc<HeaderEdits>,
+    pub(super) body_bytes_max: Option<u64>,
+    pub(super) chain: Arc<Chain>,
+    pub(super) fingerprint: u64,
 }
 
 impl Parts {
@@ -80,23 +77,24 @@ impl Parts {
 /// A route whose upstreams are still names.
 #[derive(Debug)]
 pub(super) struct RouteDraft {
-    name: Arc<str>,
-    hosts: Vec<HostPattern>,
-    path: PathPattern,
-    conditions: Conditions,
-    priority: i32,
-    rewrite: Option<Rewrite>,
-    limit: Option<Arc<Limit>>,
-    parts: Arc<Parts>,
-    targets: Vec<(u32, DestinationDraft)>,
-    fallbacks: Vec<Option<DestinationDraft>>,
+    pub(super) name: Arc<str>,
+    pub(super) hosts: Vec<HostPattern>,
+    pub(super) path: PathPattern,
+    pub(super) conditions: Conditions,
+    pub(super) priority: i32,
+    pub(super) rewrite: Option<Rewrite>,
+    pub(super) limit: Option<Arc<Limit>>,
+    pub(super) parts: Arc<Parts>,
+    pub(super) targets: Vec<(u32, DestinationDraft)>,
+    pub(super) fallbacks: Vec<Option<DestinationDraft>>,
 }
 
-#[derive(Debug)]
-struct DestinationDraft {
-    upstream: Arc<str>,
-    breaker: Option<BreakerIdx>,
-    timeouts: Timeouts,
+/// A destination whose upstream is still a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct DestinationDraft {
+    pub(super) upstream: Arc<str>,
+    pub(super) breaker: Option<BreakerIdx>,
+    pub(super) timeouts: Timeouts,
 }
 
 impl<'d, 'o> Workshop<'d, 'o> {
@@ -315,82 +313,4 @@ impl<'d, 'o> Workshop<'d, 'o> {
         };
         self.report.say(code, at, format!("`rewrite`: {why}"), "cannot be done", help);
     }
-
-    /// The finished route, as the router takes it.
-    pub(super) fn finish(
-        idx: u32,
-        draft: RouteDraft,
-        upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
-        cells: &mut Cells<'_>,
-    ) -> Option<RouteSpec<Arc<Route>>> {
-        let RouteDraft { name, hosts, path, conditions, priority, rewrite, limit, parts, targets, fallbacks } =
-            draft;
-        let retry = parts.retry.as_ref().map(|settings| {
-            let names: Vec<&str> = targets.iter().map(|(_, target)| &*target.upstream).collect();
-            cells.retry(&names.join(" "), settings.clone())
-        });
-        let shape = (&hosts, &path, &conditions, priority, &rewrite);
-        let fingerprint = fingerprint::of(&(shape, parts.fingerprint, &targets));
-        let fallbacks = parts.fallbacks.iter().zip(fallbacks);
-        let fallbacks = fallbacks.map(|(draft, destination)| fallback(draft, destination, upstreams));
-        let route = Route {
-            name: Arc::clone(&name),
-            idx,
-            target: target(targets, upstreams)?,
-            jwt: parts.jwt.clone(),
-            api_key: parts.api_key.clone(),
-            limit_is_by_consumer: parts.limit.as_ref().is_some_and(|limit| limit.by == LimitBy::Consumer),
-            limit,
-            retry,
-            failed_statuses: Arc::clone(&parts.failed_statuses),
-            fallbacks: fallbacks.collect::<Option<Vec<Fallback>>>()?.into(),
-            rewrite,
-            request_headers: Arc::clone(&parts.request_headers),
-            response_headers: Arc::clone(&parts.response_headers),
-            body_bytes_max: parts.body_bytes_max,
-            chain: Arc::clone(&parts.chain),
-            fingerprint,
-        };
-        let answers_preflight = parts.chain.wants(Hook::Preflight);
-        Some(RouteSpec { name, hosts, path, conditions, priority, answers_preflight, value: Arc::new(route) })
-    }
-}
-
-fn destination(
-    draft: DestinationDraft,
-    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
-) -> Option<Destination> {
-    let DestinationDraft { upstream, breaker, timeouts } = draft;
-    Some(Destination { upstream: Arc::clone(upstreams.get(&upstream)?), breaker, timeouts })
-}
-
-fn target(
-    targets: Vec<(u32, DestinationDraft)>,
-    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
-) -> Option<Target> {
-    let mut items = Vec::with_capacity(targets.len());
-    let mut total = 0_u64;
-    for (weight, draft) in targets.into_iter().filter(|(weight, _)| *weight > 0) {
-        total += u64::from(weight);
-        items.push(WeightedDestination { cumulative: total, destination: destination(draft, upstreams)? });
-    }
-    if items.len() == 1 {
-        return items.pop().map(|item| Target::One(item.destination));
-    }
-    Some(Target::Weighted { total, items: items.into() })
-}
-
-fn fallback(
-    draft: &FallbackDraft,
-    to: Option<DestinationDraft>,
-    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
-) -> Option<Fallback> {
-    let answer = match (&draft.answer, to) {
-        (AnswerDraft::Upstream(_), Some(to)) => FallbackAnswer::Upstream(destination(to, upstreams)?),
-        (AnswerDraft::Upstream(_), None) => return None,
-        (AnswerDraft::Fixed { status, content_type, body }, _) => {
-            FallbackAnswer::Fixed { status: *status, content_type: content_type.clone(), body: body.clone() }
-        }
-    };
-    Some(Fallback { kinds: draft.kinds, methods: draft.methods.clone(), answer })
 }
