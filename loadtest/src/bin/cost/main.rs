@@ -55,10 +55,10 @@ struct Args {
     #[arg(long, value_name = "FILE", requires = "gateway")]
     against: Option<PathBuf>,
     /// Blocks; each measures every entry once
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=1000))]
     blocks: u16,
-    /// Length of each window, such as 5s
-    #[arg(long, default_value = "5s", value_parser = parse_duration)]
+    /// Length of each window, such as 2s
+    #[arg(long, default_value = "2s", value_parser = parse_duration)]
     window: Duration,
     /// Five blocks of two seconds: for a first look, not for a claim
     #[arg(long, conflicts_with_all = ["blocks", "window"])]

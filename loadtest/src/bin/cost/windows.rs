@@ -1,6 +1,5 @@
 //! The blocks: every entry in random order, each a window of steady load in which its CPU time is read.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use portcullis_loadtest::origin::fixed_body;
@@ -16,9 +15,6 @@ const CONNECTIONS: usize = 32;
 const WARM_UP: Duration = Duration::from_millis(500);
 /// The same for a process that has just started: long enough to meet each of the requests.
 const FIRST_WARM_UP: Duration = Duration::from_secs(3);
-/// Blocks after which every process is started anew: where its memory happens to lie changes the cost of a
-/// process by some per cent for its whole life.
-const BLOCKS_PER_START: usize = 2;
 /// Pause after each window.
 const GAP: Duration = Duration::from_millis(300);
 /// A block in which more than this share of the proxies' CPU was stolen is dropped. Fixed beforehand.
@@ -70,33 +66,15 @@ impl Blocks {
     ) -> Result<Vec<Window>, String> {
         let mut chance = Chance(u64::from(std::process::id()));
         let mut windows = Vec::new();
-        for first in (0..self.count).step_by(BLOCKS_PER_START) {
+        for block in 0..self.count {
+            // Anew: where a process's memory happens to lie changes its cost by some per cent for its whole life.
             let entries = start().await?;
             for entry in &entries {
                 entry.pause()?;
             }
             for entry in &entries {
-                self.window(first, entry, FIRST_WARM_UP, Duration::ZERO).await?;
+                self.window(block, entry, FIRST_WARM_UP, Duration::ZERO).await?;
             }
-            let blocks = first..self.count.min(first + BLOCKS_PER_START);
-            windows.extend(self.sitting(blocks, &entries, &mut chance, &say).await?);
-            for entry in entries {
-                entry.stop().await;
-            }
-        }
-        Ok(windows)
-    }
-
-    /// Some of the blocks, on the same processes.
-    async fn sitting(
-        &self,
-        blocks: Range<usize>,
-        entries: &[Running],
-        chance: &mut Chance,
-        say: impl Fn(&str),
-    ) -> Result<Vec<Window>, String> {
-        let mut windows = Vec::new();
-        for block in blocks {
             let mut order: Vec<&Running> = entries.iter().collect();
             chance.shuffle(&mut order);
             let mut line = format!("block {} of {}:", block + 1, self.count);
@@ -107,6 +85,9 @@ impl Blocks {
                 tokio::time::sleep(GAP).await;
             }
             say(&line);
+            for entry in entries {
+                entry.stop().await;
+            }
         }
         Ok(windows)
     }
